@@ -1,0 +1,310 @@
+"""Everything that moves a Change: from the first edit to the bundle that it becomes.
+
+Only this module assigns `Change.state`. Locks are taken in one order, everywhere: environment, change, audit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from django.db import transaction
+
+from configs_app import documents, validation
+from configs_app.models import (
+    Approval,
+    Bundle,
+    Change,
+    ChangedDocument,
+    ChangeState,
+    Revision,
+    RevisionSource,
+)
+from console import access, audit
+from console.errors import Refused
+from console.models import User
+from console.sealing import seal
+from instances_app.models import Environment, Kind
+from webhook_agent import protocol
+
+APPROVALS_NEEDED = 1  # per protected environment
+
+
+def open_draft(environment: Environment, *, actor: User, title: str = "") -> Change:
+    """An empty change: it shows the current documents until somebody saves another text."""
+    with transaction.atomic():
+        change = Change.objects.create(environment=environment, title=title, author=actor, last_editor=actor)
+        audit.record("change.opened", actor=actor, target=change)
+    return change
+
+
+def restore(revision: Revision, *, actor: User) -> Change:
+    """A draft with an older revision's content, on today's base: published, it becomes a new revision."""
+    environment, kind = revision.environment, revision.document.kind
+    with transaction.atomic():
+        current = current_revision(environment, kind)
+        if current is not None and current.digest == revision.digest:
+            raise Refused(f"{kind} r{revision.number} has the content that is current (r{current.number}).")
+        change = open_draft(environment, actor=actor, title=f"Restore {kind} r{revision.number}")
+        change.restores = revision
+        change.save(update_fields=["restores"])
+        _keep(change, kind, revision.text, base=current)
+    return change
+
+
+def current_revision(environment: Environment, kind: str) -> Revision | None:
+    bundle = documents.desired(environment)
+    return bundle.revision(kind) if bundle else None
+
+
+def save(
+    change: Change,
+    texts: Mapping[str, str],
+    *,
+    bases: Mapping[str, int | None],
+    actor: User,
+    title: str | None = None,
+    seen: str | None = None,
+) -> Change:
+    """Keep what was typed, valid or not; the change is a draft again and its approvals are void.
+
+    `bases` says which revision (its id) each text was typed over. `seen` is the `stamp` of the change that the
+    editor showed: when somebody else saved since, this is refused and the caller still has the text.
+    """
+    with transaction.atomic():
+        change = _locked(change)
+        _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
+        if seen is not None and seen != stamp(change) and change.last_editor_id != actor.pk:
+            raise Refused(
+                f"{change.last_editor} saved this change while you were typing. Copy your text, reload, "
+                "and put it together with theirs."
+            )
+        before = _digests(change)
+        for kind, text in texts.items():
+            base = Revision.objects.get(pk=bases[kind]) if bases.get(kind) else None
+            if base is not None and (base.environment != change.environment or base.document.kind != kind):
+                raise Refused("That base revision belongs to another document.")
+            if base is not None and text == base.text:
+                change.documents.filter(kind=kind).delete()
+            else:
+                _keep(change, kind, text, base=base)
+        if title is not None:
+            change.title = title.strip()
+        reopened = change.state != ChangeState.DRAFT
+        change.state, change.seal, change.decision_reason = ChangeState.DRAFT, "", ""
+        change.last_editor = actor
+        change.save()
+        after = _digests(change)
+        if reopened or before != after:
+            audit.record("change.edited", actor=actor, target=change, digests=after, reopened=reopened)
+    return change
+
+
+def propose(change: Change, *, actor: User) -> Change:
+    """Freeze the content and ask for another person's approval."""
+    with transaction.atomic():
+        change = _locked(change)
+        _need(change.state == ChangeState.DRAFT, f"This change is {change.state}, not a draft.")
+        _check_content(change)
+        change.state, change.seal = ChangeState.PROPOSED, content_seal(change)
+        change.save()
+        audit.record("change.proposed", actor=actor, target=change, digests=_digests(change))
+    return change
+
+
+def approve(change: Change, *, actor: User) -> Change:
+    """Record one person's yes to these digests; enough of them and the change is approved."""
+    with transaction.atomic():
+        change = _locked(change)
+        _need(change.state == ChangeState.PROPOSED, f"This change is {change.state}; only a proposed one is approved.")
+        if actor.pk in {change.author_id, change.last_editor_id}:
+            raise Refused("Somebody other than the author and the last editor has to approve.")
+        Approval.objects.get_or_create(
+            change=change, approver=actor, seal=change.seal, defaults={"approver_name": actor.username}
+        )
+        if len(valid_approvals(change)) >= APPROVALS_NEEDED:
+            change.state = ChangeState.APPROVED
+            change.save()
+        audit.record("change.approved", actor=actor, target=change, digests=_digests(change))
+    return change
+
+
+def reject(change: Change, *, actor: User, reason: str) -> Change:
+    """A reviewer's no, with the reason the author needs; editing makes it a draft again."""
+    reason = reason.strip()
+    _need(bool(reason), "Say why, so that the author knows what to do.")
+    with transaction.atomic():
+        change = _locked(change)
+        _need(
+            change.state in {ChangeState.PROPOSED, ChangeState.APPROVED},
+            f"This change is {change.state}; only a proposed or approved one can be rejected.",
+        )
+        change.state, change.decision_reason = ChangeState.REJECTED, reason[:500]
+        change.save()
+        audit.record("change.rejected", actor=actor, target=change, reason=change.decision_reason)
+    return change
+
+
+def withdraw(change: Change, *, actor: User) -> Change:
+    """Give the change up. What was typed stays readable."""
+    with transaction.atomic():
+        change = _locked(change)
+        _need(change.is_open, f"This change is already {change.state}.")
+        change.state = ChangeState.WITHDRAWN
+        change.save()
+        audit.record("change.withdrawn", actor=actor, target=change)
+    return change
+
+
+def rebase(change: Change, *, actor: User) -> Change:
+    """Keep the text, compare it with today's revisions: the diff then shows what publishing would undo."""
+    with transaction.atomic():
+        change = _locked(change)
+        _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
+        for document in change.documents.all():
+            document.base = current_revision(change.environment, document.kind)
+            document.save(update_fields=["base"])
+        change.state, change.seal, change.last_editor = ChangeState.DRAFT, "", actor
+        change.save()
+        audit.record("change.rebased", actor=actor, target=change)
+    return change
+
+
+def publish(change: Change, *, actor: User) -> Bundle:
+    """Turn the change into revisions and the environment's next bundle.
+
+    Refused while it has errors, changes nothing, is stale, or (where protected) lacks an approval that still
+    counts: the approver's role is looked up now, not when they clicked. The rollout is the caller's, in the
+    same transaction.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("changes.publish belongs into the transaction of its rollout.")
+    environment = documents.lock(change.environment)
+    change = _locked(change)
+    _need(change.is_open, f"This change is already {change.state}.")
+    if environment.protected:
+        _need(
+            change.state == ChangeState.APPROVED and change.seal == content_seal(change),
+            f"{environment} is protected: another person has to approve these very contents first.",
+        )
+        _need(
+            len(valid_approvals(change)) >= APPROVALS_NEEDED,
+            "The approval no longer counts: the approver has lost the role. Ask somebody else to approve.",
+        )
+    else:
+        _need(change.state in {ChangeState.DRAFT, ChangeState.PROPOSED, ChangeState.APPROVED}, "Edit it first.")
+    _check_content(change)
+    revisions = {
+        document.kind: documents.add_revision(
+            environment,
+            document.kind,
+            text=document.text,
+            source=RevisionSource.RESTORE if _restores(change, document) else RevisionSource.EDIT,
+            author=change.last_editor,
+            message=str(change),
+            restored_from=change.restores if _restores(change, document) else None,
+        )
+        for document in changed_documents(change)
+    }
+    bundle = documents.add_bundle(environment, revisions, author=actor)
+    change.state, change.bundle = ChangeState.PUBLISHED, bundle
+    change.save()
+    audit.record(
+        "change.published",
+        actor=actor,
+        target=change,
+        bundle=str(bundle),
+        digests=bundle.digests(),
+        approvers=[approval.approver_name for approval in valid_approvals(change)],
+    )
+    return bundle
+
+
+def changed_documents(change: Change) -> list[ChangedDocument]:
+    """The documents whose content differs from their base, webhooks first."""
+    kept = change.documents.select_related("base__document", "base__author").order_by("-kind")
+    return [document for document in kept if document.is_changed]
+
+
+def stale(change: Change) -> list[tuple[ChangedDocument, Revision | None]]:
+    """The documents whose base is no longer current, each with what is."""
+    pairs = [(doc, current_revision(change.environment, doc.kind)) for doc in changed_documents(change)]
+    return [(doc, now) for doc, now in pairs if (now.pk if now else None) != doc.base_id]
+
+
+def valid_approvals(change: Change) -> list[Approval]:
+    """The approvals of exactly this content, by people who may still approve and had no part in writing it."""
+    return [
+        approval
+        for approval in change.approvals.filter(seal=change.seal).select_related("approver")
+        if change.seal
+        and approval.approver_id not in {change.author_id, change.last_editor_id}
+        and access.allows(approval.approver, "change.review", change.environment)
+    ]
+
+
+def content_seal(change: Change) -> str:
+    """SHA-256 over what an approval says yes to: each document's text and the base it replaces."""
+    parts = {
+        document.kind: [
+            hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest(),
+            document.digest,
+            document.base_id,
+        ]
+        for document in changed_documents(change)
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def stamp(change: Change) -> str:
+    """Changes with every save."""
+    return change.updated_at.isoformat()
+
+
+def _check_content(change: Change) -> None:
+    kept = changed_documents(change)
+    _need(bool(kept), "Nothing is changed yet: the text is the one that is current.")
+    for document in kept:
+        found = [item for item in validation.findings(document.kind, document.text) if item.level == "error"]
+        if found:
+            first = found[0]
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            raise Refused(f"{document.kind}, line {first.line}: {first.message}{more}")
+    for document, now in stale(change):
+        base = f"r{document.base.number}" if document.base else "nothing"
+        who = f", {now.author or 'an import'}: {now.message}" if now else ""
+        raise Refused(
+            f"{document.kind} has moved on since this change was begun: it was based on {base}, "
+            f"current is r{now.number if now else 0}{who}. Compare, then rebase the change."
+        )
+
+
+def _restores(change: Change, document: ChangedDocument) -> bool:
+    return change.restores is not None and change.restores.digest == document.digest
+
+
+def _keep(change: Change, kind: str, text: str, *, base: Revision | None) -> None:
+    if kind not in Kind.values:
+        raise Refused(f"There is no document named {kind!r}.")
+    try:
+        digest = protocol.digest(protocol.parse(text))
+    except protocol.ProtocolError:
+        digest = ""  # kept all the same: nothing that was typed is lost
+    values = {"base": base, "content_sealed": seal(text), "digest": digest}
+    ChangedDocument.objects.update_or_create(change=change, kind=kind, defaults=values)
+
+
+def _digests(change: Change) -> dict[str, str]:
+    return dict(change.documents.values_list("kind", "digest"))
+
+
+def _locked(change: Change) -> Change:
+    return Change.objects.select_for_update(of=("self",)).select_related(
+        "environment", "author", "last_editor", "restores"
+    ).get(pk=change.pk)
+
+
+def _need(condition: bool, message: str) -> None:
+    if not condition:
+        raise Refused(message)

@@ -1,0 +1,122 @@
+"""Documents, their revisions, and the bundle an environment should run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db import transaction
+from django.db.models import Max
+
+from configs_app import validation
+from configs_app.models import Bundle, Document, Revision, RevisionSource
+from console import audit
+from console.errors import Refused
+from console.models import User
+from console.sealing import seal
+from instances_app import client
+from instances_app.models import Environment, Instance, Kind
+from webhook_agent import protocol
+
+
+def desired(environment: Environment) -> Bundle | None:
+    """What the environment should run now; None before its first import or publish."""
+    return (
+        Bundle.objects.filter(environment=environment)
+        .select_related("webhooks__document", "connections__document")
+        .order_by("-number")
+        .first()
+    )
+
+
+def lock(environment: Environment) -> Environment:
+    """Hold the environment's row until the transaction ends: whoever publishes or starts a rollout takes it first."""
+    return Environment.objects.select_for_update().get(pk=environment.pk)
+
+
+def add_revision(
+    environment: Environment,
+    kind: str,
+    *,
+    text: str,
+    source: RevisionSource,
+    author: User | None,
+    message: str,
+    restored_from: Revision | None = None,
+) -> Revision:
+    """The document's next revision. The caller holds the environment's lock and has validated the text."""
+    document, _ = Document.objects.get_or_create(environment=environment, kind=kind)
+    parent = document.revisions.order_by("-number").first()
+    content = protocol.parse(text)
+    return Revision.objects.create(
+        document=document,
+        number=parent.number + 1 if parent else 1,
+        digest=protocol.digest(content),
+        content_sealed=seal(text),
+        size=len(text.encode("utf-8", "surrogatepass")),
+        entries=len(content),
+        source=source,
+        message=message[:500],
+        author=author,
+        parent=parent,
+        restored_from=restored_from,
+    )
+
+
+def add_bundle(environment: Environment, revisions: Mapping[str, Revision], *, author: User | None) -> Bundle:
+    """The next desired state: these revisions, and the old bundle's where there is no new one."""
+    before = desired(environment)
+    pair = {kind: revisions.get(kind) or (before.revision(kind) if before else None) for kind in Kind.values}
+    last = Bundle.objects.filter(environment=environment).aggregate(last=Max("number"))["last"] or 0
+    return Bundle.objects.create(
+        environment=environment,
+        number=last + 1,
+        webhooks=pair[Kind.WEBHOOKS],
+        connections=pair[Kind.CONNECTIONS],
+        author=author,
+    )
+
+
+def import_first(environment: Environment, texts: Mapping[str, str], *, actor: User | None, origin: str) -> Bundle:
+    """Take documents as they already run somewhere as the first revisions; refused where a bundle exists.
+
+    What runs is taken as it is: rules that the service does not hold do not stop an import, broken JSON does.
+    """
+    with transaction.atomic():
+        environment = lock(environment)
+        if desired(environment) is not None:
+            raise Refused(f"{environment} has revisions already. Edit its documents instead of importing.")
+        revisions: dict[str, Revision] = {}
+        for kind, text in texts.items():
+            try:
+                protocol.parse(text)
+            except protocol.ProtocolError:
+                found = validation.findings(kind, text)
+                where = f" (line {found[0].line}: {found[0].message})" if found else ""
+                raise Refused(f"{kind} from {origin} is not a document{where}.") from None
+            revisions[kind] = add_revision(
+                environment,
+                kind,
+                text=text,
+                source=RevisionSource.IMPORT,
+                author=actor,
+                message=f"Imported from {origin}",
+            )
+        if not revisions:
+            raise Refused(f"{origin} has no documents to import.")
+        bundle = add_bundle(environment, revisions, author=actor)
+        audit.record(
+            "documents.imported", actor=actor, target=environment, origin=origin, digests=bundle.digests()
+        )
+    return bundle
+
+
+def import_from(instance: Instance, *, actor: User) -> Bundle:
+    """Ask an instance for both documents and make them the environment's first revisions."""
+    target = instance.target
+    texts: dict[str, str] = {}
+    for kind in Kind.values:
+        reply = client.document(target, kind)
+        if reply.outcome != client.Outcome.OK:
+            raise Refused(f"{instance} did not hand over its {kind} document: {reply.error}")
+        texts[kind] = reply.text
+    return import_first(instance.environment, texts, actor=actor, origin=str(instance))

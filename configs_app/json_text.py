@@ -1,0 +1,193 @@
+"""JSON as people type it: where every key and value stands, and what is wrong with it, by line and column.
+
+`webhook_agent.protocol.parse` decides whether a text is a document; it is fast and has no positions. This scanner
+is only used where a person has to be shown a place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+Path = tuple[str | int, ...]
+
+SPACE = re.compile(r"[ \t\n\r]*")
+STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
+NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
+WORD = re.compile(r"-?[A-Za-z_]\w*")
+LITERALS = {"true": True, "false": False, "null": None}
+MAX_DEPTH = 60  # the service refuses request bodies nested deeper than 50
+MAX_DIGITS = 4000  # Python reads no longer integers (sys.int_info.default_max_str_digits)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Character offsets of one value; `key` is where its key starts (an object's member) or None."""
+
+    start: int
+    end: int
+    key: int | None = None
+
+
+@dataclass(slots=True)
+class JsonMap:
+    """Where everything in one text stands. Paths are tuples of keys and indexes; () is the whole document."""
+
+    places: dict[Path, Place] = field(default_factory=dict)
+    duplicates: list[tuple[Path, int]] = field(default_factory=list)  # path, offset of the second key
+
+    def find(self, path: Path) -> Place | None:
+        """The place of the path, or of the nearest thing around it that exists."""
+        while path not in self.places and path:
+            path = path[:-1]
+        return self.places.get(path)
+
+
+class JsonError(Exception):
+    """The text is not JSON: what is wrong, and at which offset."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+
+
+def line_column(text: str, offset: int) -> tuple[int, int]:
+    """1-based line and column of a character offset."""
+    offset = max(0, min(offset, len(text)))
+    line = text.count("\n", 0, offset) + 1
+    return line, offset - (text.rfind("\n", 0, offset) + 1) + 1
+
+
+def scan(text: str) -> JsonMap:
+    """The map of a whole text; raises JsonError at the first thing that is not JSON."""
+    found = JsonMap()
+    offset = _skip(text, 0)
+    if text.startswith("\ufeff"):
+        raise JsonError("The text starts with a byte order mark; remove the invisible first character.", 0)
+    if offset == len(text):
+        raise JsonError("The document is empty. The smallest document is {}.", offset)
+    end = _skip(text, _value(text, offset, (), None, found))
+    if end != len(text):
+        raise JsonError("There is more text after the end of the document.", end)
+    return found
+
+
+def strings(text: str, found: JsonMap) -> Iterator[tuple[Path, Place, str]]:
+    """Every string value with its path and place."""
+    for path, place in found.places.items():
+        if text[place.start] == '"':
+            yield path, place, json.loads(text[place.start : place.end])
+
+
+def _skip(text: str, offset: int) -> int:
+    match = SPACE.match(text, offset)
+    return match.end() if match else offset
+
+
+def _value(text: str, offset: int, path: Path, key: int | None, found: JsonMap) -> int:
+    if len(path) > MAX_DEPTH:
+        raise JsonError(f"Nested deeper than {MAX_DEPTH} levels.", offset)
+    first = text[offset : offset + 1]
+    if first == "{":
+        end = _object(text, offset, path, found)
+    elif first == "[":
+        end = _array(text, offset, path, found)
+    elif first == '"':
+        end = _string(text, offset)
+    else:
+        end = _plain(text, offset)
+    found.places[path] = Place(offset, end, key)
+    return end
+
+
+def _object(text: str, start: int, path: Path, found: JsonMap) -> int:
+    offset = _skip(text, start + 1)
+    if text[offset : offset + 1] == "}":
+        return offset + 1
+    seen: set[str] = set()
+    while True:
+        if text[offset : offset + 1] != '"':
+            raise JsonError(_expected(text, offset, 'a key in double quotes or "}"'), offset)
+        end = _string(text, offset)
+        name = json.loads(text[offset:end])
+        if name in seen:
+            found.duplicates.append(((*path, name), offset))
+        seen.add(name)
+        colon = _skip(text, end)
+        if text[colon : colon + 1] != ":":
+            raise JsonError(_expected(text, colon, '":" after the key'), colon)
+        offset = _skip(text, _value(text, _skip(text, colon + 1), (*path, name), offset, found))
+        mark = text[offset : offset + 1]
+        if mark == "}":
+            return offset + 1
+        if mark != ",":
+            raise JsonError(_expected(text, offset, '"," or "}"'), offset)
+        comma, offset = offset, _skip(text, offset + 1)
+        if text[offset : offset + 1] == "}":
+            raise JsonError('A comma before "}" is not allowed in JSON; remove it.', comma)
+
+
+def _array(text: str, start: int, path: Path, found: JsonMap) -> int:
+    offset = _skip(text, start + 1)
+    if text[offset : offset + 1] == "]":
+        return offset + 1
+    index = 0
+    while True:
+        offset = _skip(text, _value(text, offset, (*path, index), None, found))
+        mark = text[offset : offset + 1]
+        if mark == "]":
+            return offset + 1
+        if mark != ",":
+            raise JsonError(_expected(text, offset, '"," or "]"'), offset)
+        comma, offset = offset, _skip(text, offset + 1)
+        if text[offset : offset + 1] == "]":
+            raise JsonError('A comma before "]" is not allowed in JSON; remove it.', comma)
+        index += 1
+
+
+def _string(text: str, offset: int) -> int:
+    match = STRING.match(text, offset)
+    if match:
+        return match.end()
+    line_end = text.find("\n", offset)
+    line = text[offset : line_end if line_end >= 0 else len(text)]
+    if re.search(r"\\(?![\"\\/bfnrtu])", line):
+        raise JsonError('A backslash in a string must be written as "\\\\".', offset)
+    if any(ord(mark) < 32 for mark in line):
+        raise JsonError("A tab or another control character inside a string must be escaped, as \\t.", offset)
+    raise JsonError('This string has no closing double quote (") on its line.', offset)
+
+
+def _plain(text: str, offset: int) -> int:
+    number = NUMBER.match(text, offset)
+    if number and number.end() > offset:
+        digits = number.group()
+        if re.match(r"\w", text[number.end() : number.end() + 1]):
+            raise JsonError("This is not a number; put text in double quotes.", offset)
+        if "." in digits or "e" in digits.lower():
+            if float(digits) in {float("inf"), float("-inf")}:
+                raise JsonError("This number is too large to be kept exactly.", offset)
+        elif len(digits) > MAX_DIGITS:
+            raise JsonError("This number has too many digits.", offset)
+        return number.end()
+    word = WORD.match(text, offset)
+    if word is None:
+        raise JsonError(_expected(text, offset, "a value"), offset)
+    if word.group() in LITERALS:
+        return word.end()
+    if word.group() in {"NaN", "Infinity", "-Infinity"}:
+        raise JsonError(f"{word.group()} is not JSON; use a number, null or text in quotes.", offset)
+    raise JsonError("Text must stand in double quotes; only true, false and null stand alone.", offset)
+
+
+def _expected(text: str, offset: int, what: str) -> str:
+    if offset >= len(text):
+        return f"The document ends here, but {what} is missing."
+    if text[offset] == "'":
+        return f"Expected {what}. JSON uses double quotes, not single ones."
+    if text.startswith(("//", "/*", "#"), offset):
+        return "JSON has no comments. A note may stand in a key that the service ignores, inside an entry."
+    return f"Expected {what} here."

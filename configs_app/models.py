@@ -1,0 +1,198 @@
+"""What should be running: documents, their revisions, bundles, and the changes that lead to them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from console import sealing
+from instances_app.models import Environment, Kind
+
+
+class Document(models.Model):
+    """The webhooks or the connections file of one environment."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="documents")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+
+    class Meta:
+        ordering = ["-kind"]  # webhooks first
+        constraints = [
+            models.UniqueConstraint(fields=["environment", "kind"], name="document_once"),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="document_kind_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.kind}"
+
+
+class RevisionSource(models.TextChoices):
+    EDIT = "edit"
+    IMPORT = "import"  # read from an instance, or seeded
+    RESTORE = "restore"  # an older revision's content, again
+
+
+class Revision(models.Model):
+    """Immutable, numbered content of one document. A trigger refuses UPDATE and DELETE."""
+
+    document = models.ForeignKey(Document, on_delete=models.PROTECT, related_name="revisions")
+    number = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    content_sealed = models.BinaryField()
+    size = models.PositiveIntegerField()  # bytes of the text as typed, in UTF-8
+    entries = models.PositiveIntegerField()
+    source = models.CharField(max_length=20, choices=RevisionSource.choices)
+    message = models.CharField(max_length=500, blank=True)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="revisions"
+    )
+    parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="children")
+    restored_from = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="restorations")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["document", "number"], name="revision_number_once"),
+            models.CheckConstraint(condition=Q(digest__regex=r"^[0-9a-f]{64}$"), name="revision_digest_whole"),
+            models.CheckConstraint(condition=Q(source__in=RevisionSource.values), name="revision_source_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.document.kind} r{self.number}"
+
+    @property
+    def text(self) -> str:
+        """The document exactly as it was typed."""
+        return sealing.unseal(self.content_sealed)
+
+    @property
+    def environment(self) -> Environment:
+        return self.document.environment
+
+
+class Bundle(models.Model):
+    """The pair of revisions an environment should run. The highest number is its desired state. Immutable."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="bundles")
+    number = models.PositiveIntegerField()
+    webhooks = models.ForeignKey(Revision, on_delete=models.PROTECT, null=True, related_name="+")
+    connections = models.ForeignKey(Revision, on_delete=models.PROTECT, null=True, related_name="+")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["environment", "number"], name="bundle_number_once"),
+            models.CheckConstraint(
+                condition=Q(webhooks__isnull=False) | Q(connections__isnull=False), name="bundle_not_empty"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return " + ".join(str(revision) for revision in self.revisions())
+
+    def revision(self, kind: str) -> Revision | None:
+        return self.webhooks if kind == Kind.WEBHOOKS else self.connections
+
+    def revisions(self) -> list[Revision]:
+        return [revision for revision in (self.webhooks, self.connections) if revision is not None]
+
+    def digests(self) -> dict[str, str]:
+        """kind → 64 hex digits, for the documents this bundle has."""
+        return {revision.document.kind: revision.digest for revision in self.revisions()}
+
+
+class ChangeState(models.TextChoices):
+    DRAFT = "draft"  # being edited
+    PROPOSED = "proposed"  # waiting for another person's approval
+    APPROVED = "approved"  # may be published as it stands; any edit makes it a draft again
+    PUBLISHED = "published"  # became revisions, a bundle and a rollout. Final.
+    REJECTED = "rejected"  # a reviewer said no, with a reason; the author may edit on
+    WITHDRAWN = "withdrawn"  # given up. Final.
+
+
+class Change(models.Model):
+    """A change request: proposed content for one or both documents, on named base revisions."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="changes")
+    title = models.CharField(max_length=200, blank=True)
+    state = models.CharField(max_length=20, choices=ChangeState.choices, default=ChangeState.DRAFT)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="changes")
+    last_editor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    decision_reason = models.CharField(max_length=500, blank=True)  # why it was rejected
+    seal = models.CharField(max_length=64, blank=True)  # of what was proposed; an edit empties it
+    restores = models.ForeignKey(Revision, on_delete=models.PROTECT, null=True, related_name="+")
+    bundle = models.OneToOneField(Bundle, on_delete=models.PROTECT, null=True, related_name="change")
+
+    class Meta:
+        ordering = ["-updated_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=ChangeState.values), name="change_state_known"),
+            models.CheckConstraint(
+                condition=~Q(state=ChangeState.PUBLISHED) | Q(bundle__isnull=False),
+                name="change_published_has_bundle",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=ChangeState.REJECTED) | ~Q(decision_reason=""),
+                name="change_rejection_has_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or f"Change {self.pk}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state not in {ChangeState.PUBLISHED, ChangeState.WITHDRAWN}
+
+
+class ChangedDocument(models.Model):
+    """One document's proposed text within a change, as typed, valid or not."""
+
+    change = models.ForeignKey(Change, on_delete=models.CASCADE, related_name="documents")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    base = models.ForeignKey(Revision, on_delete=models.PROTECT, null=True, related_name="+")
+    content_sealed = models.BinaryField()
+    digest = models.CharField(max_length=64, blank=True)  # empty while the text is not a valid document
+
+    class Meta:
+        ordering = ["-kind"]
+        constraints = [
+            models.UniqueConstraint(fields=["change", "kind"], name="changed_document_once"),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="changed_document_kind_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of change {self.change_id}"
+
+    @property
+    def text(self) -> str:
+        return sealing.unseal(self.content_sealed)
+
+    @property
+    def is_changed(self) -> bool:
+        return self.base is None or self.digest != self.base.digest or self.text != self.base.text
+
+
+class Approval(models.Model):
+    """One person's yes to these digests; any edit makes it void. A trigger refuses the author's own, and edits."""
+
+    change = models.ForeignKey(Change, on_delete=models.PROTECT, related_name="approvals")
+    approver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approvals")
+    approver_name = models.CharField(max_length=150)
+    seal = models.CharField(max_length=64)  # the change's seal when they said yes
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["change", "approver", "seal"], name="approval_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.approver_name} approved change {self.change_id}"

@@ -1,0 +1,66 @@
+"""Which values are secrets, and how a document is shown without them.
+
+The list is section 8 of the service's configuration reference: named keys, keys that sound like secrets, headers
+and user information in URLs. A bare `{$NAME}` or `{$vault:path#field}` is a reference, not a secret; the default
+inside one is.
+"""
+
+from __future__ import annotations
+
+import re
+
+from configs_app.json_text import JsonError, Path, scan, strings
+from console.sealing import fingerprint
+
+NAMES = frozenset(
+    "authorization pass password secret jwt_secret consumer_secret token_secret client_secret api_key secret_key "
+    "channel_token aws_secret_access_key aws_access_key_id connection_string credentials consumer_key client_id".split()
+)
+SOUNDS = re.compile(r"password|passwd|secret|token|key|credential|auth|private", re.IGNORECASE)
+# Sound like secrets and are not: names of things, algorithms, places to look.
+PLAIN = frozenset(
+    "validate_token token_type key_name header_name parameter_name public_key routing_key partition_key "
+    "introspection_endpoint token_url auth_type key_prefix credentials_path".split()
+)
+HEADERS = frozenset({"headers", "header"})
+REFERENCE = re.compile(r"\A\{\$(?:vault:[^}:]+|\w+)\}\Z")
+BARE_WORD = re.compile(r"\A(?:Bearer|Basic|Token)\s+(\{\$(?:vault:[^}:]+|\w+)\})\Z", re.IGNORECASE)
+URL_LOGIN = re.compile(r"\A([a-z][a-z0-9+.-]*://)([^/@\s]+)@", re.IGNORECASE)
+REFERENCE_DEFAULT = re.compile(r"\{\$(?:vault:[^}:]+|\w+):([^}]+)\}")
+
+
+def is_secret(path: Path, value: str) -> bool:
+    """Whether this string, standing at this path of a document, has to be hidden."""
+    if not value or REFERENCE.match(value) or BARE_WORD.match(value):
+        return False
+    keys = [part for part in path if isinstance(part, str)]
+    name = keys[-1].lower() if keys else ""
+    if len(keys) >= 2 and keys[-2].lower() in HEADERS:
+        return True
+    if len(keys) >= 2 and keys[-2].lower() == "credentials":
+        return True
+    if URL_LOGIN.match(value):
+        return True
+    if len(keys) < 2 or name in PLAIN:  # the first key is an entry's name, which people chose freely
+        return False
+    return name in NAMES or bool(SOUNDS.search(name))
+
+
+def masked(text: str) -> str:
+    """The text with every secret replaced by ``‹secret 3f9a2c›``: the same mark for the same secret, nothing else.
+
+    Everything around it stays as typed. A text that is not JSON is not shown at all.
+    """
+    try:
+        found = scan(text)
+    except JsonError:
+        return "This text is not valid JSON, so its secrets cannot be told from the rest; it is not shown."
+    pieces: list[str] = []
+    done = 0
+    hidden = [
+        (place.start, place.end, value) for path, place, value in strings(text, found) if is_secret(path, value)
+    ]
+    for start, end, value in sorted(hidden):
+        pieces += [text[done:start], f'"‹secret {fingerprint(value)}›"']
+        done = end
+    return "".join([*pieces, text[done:]])

@@ -1,0 +1,86 @@
+"""Who may do what: one table, asked by views, templates and tests alike.
+
+Somebody without any role in an environment is told it does not exist (404). Somebody with too little is told
+so (403), and who can.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import Http404
+
+from console.errors import Denied
+from console.models import Role, RoleBinding, User
+
+if TYPE_CHECKING:
+    from instances_app.models import Environment
+
+AUDITOR = "auditor"  # global, read-only: a flag on the person, not a binding
+
+EVERYBODY = frozenset({*Role.values, AUDITOR})
+WORKERS = frozenset({Role.OPERATOR, Role.ADMIN})
+SIGNERS = frozenset({Role.APPROVER, Role.ADMIN})
+ADMINS = frozenset({Role.ADMIN})
+
+VERBS: dict[str, frozenset[str]] = {
+    "environment.view": EVERYBODY,
+    "environment.change": ADMINS,
+    "audit.view": EVERYBODY,
+    "secret.view": WORKERS,  # literal secrets in documents; everybody else sees them masked
+    "instance.change": WORKERS,
+    "instance.check": WORKERS | SIGNERS,
+    "change.edit": WORKERS,
+    "change.review": SIGNERS,
+    "change.publish": WORKERS,
+    "rollout.start": WORKERS,
+    "rollout.cancel": WORKERS | SIGNERS,
+}
+
+
+def roles(user: User | AnonymousUser, environment: Environment) -> frozenset[str]:
+    """The roles this person holds there; empty for strangers and for anybody switched off."""
+    if not isinstance(user, User) or not user.is_active:
+        return frozenset()
+    held = set(RoleBinding.objects.filter(user=user, environment=environment).values_list("role", flat=True))
+    if user.is_superuser:
+        held.add(Role.ADMIN)
+    if user.auditor:
+        held.add(AUDITOR)
+    return frozenset(held)
+
+
+def allows(user: User | AnonymousUser, verb: str, environment: Environment) -> bool:
+    return bool(VERBS[verb] & roles(user, environment))
+
+
+def verbs(user: User | AnonymousUser, environment: Environment) -> set[str]:
+    """Everything this person may do there, for templates: ``{% if "change.edit" in may %}``."""
+    held = roles(user, environment)
+    return {verb for verb, allowed in VERBS.items() if allowed & held}
+
+
+def require(user: User | AnonymousUser, verb: str, environment: Environment) -> None:
+    """Nothing, or Http404 for a stranger, or Denied with the names of who can."""
+    held = roles(user, environment)
+    if not held:
+        raise Http404("No such environment.")
+    if not VERBS[verb] & held:
+        who = who_can(verb, environment)
+        needed = " or ".join(sorted(VERBS[verb] - {AUDITOR}))
+        raise Denied(
+            f"This needs the role {needed} in {environment}; you are {', '.join(sorted(held))}.",
+            verb=verb,
+            environment=str(environment),
+            who_can=who,
+        )
+
+
+def who_can(verb: str, environment: Environment) -> list[str]:
+    """User names, sorted, of the active people whose role allows it there."""
+    bound = User.objects.filter(
+        is_active=True, role_bindings__environment=environment, role_bindings__role__in=VERBS[verb]
+    )
+    everywhere = User.objects.filter(is_active=True, is_superuser=True)
+    return sorted({user.username for user in bound} | {user.username for user in everywhere})

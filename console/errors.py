@@ -1,0 +1,22 @@
+"""Errors that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.core.exceptions import PermissionDenied
+
+
+class Refused(Exception):
+    """A rule says no. The message is written for the person who reads it: what, why, what to do."""
+
+
+class Denied(PermissionDenied):
+    """Somebody with a role here asked for something the role does not allow."""
+
+    def __init__(self, message: str, *, verb: str = "", environment: str = "", who_can: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.verb = verb
+        self.environment = environment
+        self.who_can = list(who_can)

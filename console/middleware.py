@@ -1,0 +1,58 @@
+"""What every request carries: where it came from, and a way back to the sign-in page for htmx."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import resolve_url
+
+from console import audit
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestFacts:
+    """Gives the request an id and tells the audit trail its address."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = uuid.uuid4().hex
+        token = audit.origin.set(audit.Origin(address=client_address(request), request_id=request_id))
+        try:
+            response = self.get_response(request)
+        finally:
+            audit.origin.reset(token)
+        response["X-Request-Id"] = request_id
+        return response
+
+
+def client_address(request: HttpRequest) -> str:
+    """The peer; behind a trusted proxy the last hop it wrote down (what stands before that is hearsay)."""
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    if settings.BEHIND_PROXY and forwarded:
+        return forwarded.rsplit(",", 1)[-1].strip()[:45]
+    return str(request.META.get("REMOTE_ADDR", ""))[:45]
+
+
+class HtmxLoginRedirect:
+    """A signed-out tab goes to the sign-in page instead of getting one swapped into a table cell."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if (
+            request.headers.get("HX-Request") == "true"
+            and response.status_code == 302
+            and response["Location"].startswith(resolve_url(settings.LOGIN_URL))
+        ):
+            redirect = HttpResponse(status=204)
+            redirect["HX-Redirect"] = response["Location"]
+            return redirect
+        return response

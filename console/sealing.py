@@ -1,0 +1,39 @@
+"""Secrets at rest: sealed with the first of CONSOLE_SEAL_KEYS, opened with any of them.
+
+Fernet (AES-128-CBC with HMAC-SHA256, https://github.com/fernet/spec); adding a new key in front rotates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+
+class SealBroken(Exception):
+    """Sealed with a key that is no longer in CONSOLE_SEAL_KEYS, or tampered with."""
+
+
+@lru_cache(maxsize=4)
+def _keys(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def seal(plain: str) -> bytes:
+    return _keys(tuple(settings.SEAL_KEYS)).encrypt(plain.encode("utf-8", "surrogatepass"))
+
+
+def unseal(sealed: bytes) -> str:
+    try:
+        return _keys(tuple(settings.SEAL_KEYS)).decrypt(bytes(sealed)).decode("utf-8", "surrogatepass")
+    except InvalidToken:
+        raise SealBroken("A sealed value cannot be opened: is its key still in CONSOLE_SEAL_KEYS?") from None
+
+
+def fingerprint(secret: str) -> str:
+    """Six hex digits that tell two secrets apart without telling either; keyed, so they cannot be guessed at."""
+    key = hashlib.sha256(b"fingerprint:" + settings.SECRET_KEY.encode()).digest()
+    return hmac.new(key, secret.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:6]

@@ -1,0 +1,190 @@
+"""The one settings file. Every variable is read once, here, and listed in .env.example and the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from csp.constants import NONCE
+from django.core.exceptions import ImproperlyConfigured
+
+from console.environ import (
+    celery_broker,
+    database_settings,
+    env_bool,
+    env_int,
+    env_list,
+    env_secret,
+    env_str,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env_str("CONSOLE_DATA_DIR") or BASE_DIR / ".data").resolve()
+
+DEBUG = env_bool("CONSOLE_DEBUG")
+SECRET_KEY = env_secret("SECRET_KEY")
+# Fernet keys, newest first: the first seals, all of them unseal.
+SEAL_KEYS = [key for key in env_secret("CONSOLE_SEAL_KEYS").replace(",", " ").split() if key]
+PUBLIC_URL = env_str("CONSOLE_PUBLIC_URL").rstrip("/")
+ALLOWED_HOSTS = env_list("CONSOLE_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+
+INSTALLED_APPS = [
+    "console.apps.ConsoleConfig",
+    "instances_app.apps.InstancesConfig",
+    "configs_app.apps.ConfigsConfig",
+    "sync_app.apps.SyncConfig",
+    "django_htmx",
+    "csp",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "console.middleware.RequestFacts",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "console.middleware.HtmxLoginRedirect",
+]
+
+ROOT_URLCONF = "console.urls"
+ASGI_APPLICATION = "console.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "console.context.page",
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": database_settings(env_str("DATABASE_URL", "postgresql:///console"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = env_str("REDIS_URL", "redis://localhost:6379/0")
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
+AUTH_USER_MODEL = "console.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "staticfiles"
+# Read straight from static/ and the packages: no collectstatic step that could be forgotten.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# Security. Cookies are Secure as soon as people reach the console over https.
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = env_int("CONSOLE_SESSION_SECONDS", 12 * 3600, minimum=60)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# Behind a proxy that we trust to set (and strip) X-Forwarded-Proto and X-Forwarded-For.
+BEHIND_PROXY = env_bool("CONSOLE_BEHIND_PROXY")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'", NONCE],
+        "style-src": ["'self'", NONCE],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 24 * 1024 * 1024  # two documents at their limit, form-encoded
+
+# Documents and rollouts.
+DOCUMENT_MAX_BYTES = env_int("CONSOLE_DOCUMENT_MAX_BYTES", 4 * 1024 * 1024, minimum=1024)
+# How long a worker owns a delivery it is sending; renewed while the worker lives.
+LEASE_SECONDS = env_int("CONSOLE_LEASE_SECONDS", 30, minimum=1)
+CONNECT_SECONDS = env_int("CONSOLE_CONNECT_SECONDS", 3, minimum=1)
+READ_SECONDS = env_int("CONSOLE_READ_SECONDS", 10, minimum=1)
+MAX_ATTEMPTS = env_int("CONSOLE_MAX_ATTEMPTS", 5, minimum=1)
+BACKOFF_SECONDS = env_int("CONSOLE_BACKOFF_SECONDS", 2, minimum=1)
+TICK_SECONDS = env_int("CONSOLE_TICK_SECONDS", 10, minimum=1)
+# How often every instance is asked what it runs, and when an answer is too old to believe.
+OBSERVE_SECONDS = env_int("CONSOLE_OBSERVE_SECONDS", 30, minimum=1)
+STALE_SECONDS = env_int("CONSOLE_STALE_SECONDS", 120, minimum=2)
+
+CELERY_BROKER_URL = celery_broker(REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_PUBLISH_RETRY = False  # a wake-up that cannot be sent is beat's job, not the request's
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Comfort only: rollouts live in Postgres and beat finds whatever a lost message leaves behind.
+    "visibility_timeout": 120,
+    "unacked_restore_interval": 5,
+    "socket_timeout": 10,
+    "socket_connect_timeout": 3,
+}
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {
+    "tick": {
+        "task": "sync_app.tasks.tick",
+        "schedule": float(TICK_SECONDS),
+        "options": {"expires": float(TICK_SECONDS)},
+    },
+    "observe": {
+        "task": "sync_app.tasks.observe_all",
+        "schedule": float(OBSERVE_SECONDS),
+        "options": {"expires": float(OBSERVE_SECONDS)},
+    },
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env_str("CONSOLE_LOG_LEVEL", "INFO")},
+    "loggers": {"httpx": {"level": "WARNING"}, "django.server": {"level": "WARNING"}},
+}
+
+if not DEBUG and not SECRET_KEY:
+    raise ImproperlyConfigured("SECRET_KEY (or SECRET_KEY_FILE) is not set. `python3 manage.py up` makes one.")
+if not SEAL_KEYS:
+    raise ImproperlyConfigured(
+        "CONSOLE_SEAL_KEYS (or CONSOLE_SEAL_KEYS_FILE) is not set: tokens and documents are sealed at rest."
+    )

@@ -1,0 +1,147 @@
+"""Who is out there: environments, their instances, and what each was seen to run."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from console import sealing
+from console.models import User
+from instances_app.client import Target
+
+
+class Kind(models.TextChoices):
+    """The two documents of an environment, in the order of their names on the wire."""
+
+    WEBHOOKS = "webhooks"
+    CONNECTIONS = "connections"
+
+
+class Health(models.TextChoices):
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"  # answers, and says that something is wrong
+    DOWN = "down"  # did not answer, or not as an agent does
+    UNKNOWN = "unknown"  # never asked, or asked too long ago
+
+
+class EnvironmentQuerySet(models.QuerySet["Environment"]):
+    def visible_to(self, user: User | AnonymousUser) -> EnvironmentQuerySet:
+        if not isinstance(user, User) or not user.is_active:
+            return self.none()
+        if user.is_superuser or user.auditor:
+            return self
+        return self.filter(role_bindings__user=user).distinct()
+
+
+class Environment(models.Model):
+    """A fleet that shares documents, people and rules."""
+
+    name = models.CharField(
+        max_length=40,
+        unique=True,
+        validators=[
+            RegexValidator(r"^[a-z][a-z0-9-]*\Z", "Lower-case letters, digits and dashes, a letter first.")
+        ],
+        help_text="Short and final: it stands in addresses and in the audit trail. Example: production-eu",
+    )
+    protected = models.BooleanField(
+        default=False, help_text="Changes need another person's approval before they are published."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = EnvironmentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["protected", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class InstanceQuerySet(models.QuerySet["Instance"]):
+    def active(self) -> InstanceQuerySet:
+        return self.filter(retired_at=None)
+
+
+class Instance(models.Model):
+    """One running webhook service: a base URL and a token."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="instances")
+    name = models.CharField(max_length=80)
+    base_url = models.CharField(max_length=300)
+    token_sealed = models.BinaryField()
+    labels = models.JSONField(default=dict, blank=True)  # {"region": "eu"}: text to text
+    created_at = models.DateTimeField(auto_now_add=True)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    # What it last said of itself. `health` is what the last check found; `health_word` ages it.
+    health = models.CharField(max_length=20, choices=Health.choices, default=Health.UNKNOWN)
+    health_at = models.DateTimeField(null=True)
+    health_detail = models.CharField(max_length=300, blank=True)
+    token_refused_at = models.DateTimeField(null=True)  # 401 or 403: nothing is sent until the token changes
+    info = models.JSONField(default=dict)  # the last instance-info answer, untrusted
+
+    objects = InstanceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["environment", "name"], condition=Q(retired_at=None), name="instance_name_once"
+            ),
+            models.UniqueConstraint(
+                fields=["base_url"], condition=Q(retired_at=None), name="instance_base_url_once"
+            ),
+            models.CheckConstraint(condition=Q(health__in=Health.values), name="instance_health_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def target(self) -> Target:
+        return Target(base_url=self.base_url, token=sealing.unseal(self.token_sealed))
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        listed: Any = self.info.get("capabilities")
+        return frozenset(str(item) for item in listed) if isinstance(listed, list) else frozenset()
+
+    @property
+    def health_word(self) -> str:
+        return self.health if is_fresh(self.health_at) else Health.UNKNOWN
+
+
+class Observation(models.Model):
+    """What an instance reported to run for one document, from when until when."""
+
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="observations")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    digest = models.CharField(max_length=64)  # 64 hex digits, or the 16 a seed-only service reports
+    since = models.DateTimeField()
+    seen_at = models.DateTimeField()  # the latest report of the same digest
+    until = models.DateTimeField(null=True)  # null: it runs this now, as far as we know
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["instance", "kind"], condition=Q(until=None), name="observation_one_open"
+            ),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="observation_kind_known"),
+        ]
+        indexes = [models.Index(fields=["instance", "-since"], name="observation_history")]
+
+    def __str__(self) -> str:
+        return f"{self.instance_id} {self.kind} {self.digest[:12]}"
+
+
+def is_fresh(at: datetime | None) -> bool:
+    """Young enough to believe (CONSOLE_STALE_SECONDS); older answers are unknown."""
+    return at is not None and timezone.now() - at <= timedelta(seconds=settings.STALE_SECONDS)

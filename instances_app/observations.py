@@ -1,0 +1,130 @@
+"""What instances report to run, and how healthy they say they are. Everything a reply teaches is kept here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from instances_app.client import Looked, Outcome, Reply
+from instances_app.models import Health, Instance, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One instance's report of what it runs: kind → digest (64 or 16 hex digits), as of `at`."""
+
+    instance_id: int
+    digests: dict[str, str]
+    at: datetime = field(default_factory=timezone.now)
+
+
+def reported_digests(reply: Reply) -> dict[str, str]:
+    """kind → the most exact digest a config-version answer carries; empty for any other answer."""
+    if reply.outcome != Outcome.OK:
+        return {}
+    digests: dict[str, str] = {}
+    for kind in Kind.values:
+        for name in (f"{kind}_digest", f"{kind}_version"):
+            value = reply.body.get(name)
+            if isinstance(value, str) and 16 <= len(value) <= 64 and _is_hex(value):
+                digests[kind] = value.lower()
+                break
+    return digests
+
+
+def record(sightings: Iterable[Sighting]) -> None:
+    """Open, prolong or close observations, in three statements whatever the number.
+
+    Two workers may report the same instance at once: the rows are taken in one order, and a report older than
+    what is known changes nothing.
+    """
+    rows = sorted(
+        {
+            (sighting.instance_id, kind): (digest, sighting.at)
+            for sighting in sightings
+            for kind, digest in sighting.digests.items()
+        }.items()
+    )
+    if not rows:
+        return
+    values = {
+        "instances": [key[0] for key, _ in rows],
+        "kinds": [key[1] for key, _ in rows],
+        "digests": [digest for _, (digest, _) in rows],
+        "times": [at for _, (_, at) in rows],
+    }
+    seen = """
+        WITH seen AS (
+            SELECT * FROM unnest(%(instances)s::bigint[], %(kinds)s::text[], %(digests)s::text[], %(times)s::timestamptz[])
+                AS t(instance_id, kind, digest, at)
+        )"""
+    # The same digest, whole or as the 16 digits that a seed-only service reports.
+    same = "(o.digest = seen.digest OR left(o.digest, 16) = left(seen.digest, 16) AND 16 IN (length(o.digest), length(seen.digest)))"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            seen
+            + """ SELECT 1 FROM instances_app_instance i WHERE i.id IN (SELECT instance_id FROM seen)
+                ORDER BY i.id FOR NO KEY UPDATE""",
+            values,
+        )
+        cursor.execute(
+            seen
+            + f""" UPDATE instances_app_observation o
+                SET seen_at = CASE WHEN {same} THEN greatest(o.seen_at, seen.at) ELSE o.seen_at END,
+                    until = CASE WHEN {same} OR seen.at < o.seen_at THEN NULL ELSE seen.at END
+                FROM seen WHERE o.instance_id = seen.instance_id AND o.kind = seen.kind AND o.until IS NULL""",
+            values,
+        )
+        cursor.execute(
+            seen
+            + """ INSERT INTO instances_app_observation (instance_id, kind, digest, since, seen_at)
+                SELECT seen.instance_id, seen.kind, seen.digest, seen.at, seen.at FROM seen
+                WHERE NOT EXISTS (SELECT 1 FROM instances_app_observation o
+                    WHERE o.instance_id = seen.instance_id AND o.kind = seen.kind AND o.until IS NULL)""",
+            values,
+        )
+
+
+def record_looks(looks: Iterable[Looked]) -> None:
+    """Keep the answers of a check: what runs, how healthy, what the agent can do."""
+    looks = list(looks)
+    now = timezone.now()
+    record(Sighting(look.key, reported_digests(look.versions), now) for look in looks)
+    instances = {instance.pk: instance for instance in Instance.objects.filter(pk__in=[look.key for look in looks])}
+    changed: list[Instance] = []
+    for look in sorted(looks, key=lambda look: look.key):
+        instance = instances.get(look.key)
+        if instance is None:
+            continue
+        instance.health, instance.health_detail = health_of(look)
+        instance.health_at = now
+        if look.info.outcome == Outcome.OK:
+            instance.info = look.info.body
+            instance.token_refused_at = None
+        elif Outcome.UNAUTHORISED in {look.info.outcome, look.versions.outcome}:
+            instance.token_refused_at = instance.token_refused_at or now
+        changed.append(instance)
+    Instance.objects.bulk_update(
+        changed, ["health", "health_at", "health_detail", "info", "token_refused_at"], batch_size=500
+    )
+
+
+def health_of(look: Looked) -> tuple[str, str]:
+    """The health word a check stands for, and the reason in words (empty when healthy)."""
+    for reply in (look.versions, look.info):
+        if reply.outcome == Outcome.OK:
+            continue
+        answered = reply.outcome in {Outcome.BUSY, Outcome.UNAUTHORISED, Outcome.REJECTED}
+        return (Health.DEGRADED if answered else Health.DOWN), reply.error[:300]
+    if look.info.body.get("health") in {None, "healthy"}:
+        return Health.HEALTHY, ""
+    reason = look.info.body.get("health_reason") or "The service says that it is degraded."
+    return Health.DEGRADED, str(reason)[:300]
+
+
+def _is_hex(value: str) -> bool:
+    return all(mark in "0123456789abcdefABCDEF" for mark in value)

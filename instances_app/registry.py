@@ -1,0 +1,151 @@
+"""Who is out there: environments and instances come, change and go here."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from console import audit
+from console.errors import Refused
+from console.models import Role, RoleBinding, User
+from console.sealing import seal
+from instances_app import client, observations
+from instances_app.models import Environment, Instance
+
+METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.azure.com", "metadata"})
+
+
+def add_environment(name: str, *, protected: bool, actor: User | None) -> Environment:
+    """A new, empty fleet; the person who adds it becomes its admin."""
+    with transaction.atomic():
+        environment = Environment(name=name, protected=protected)
+        environment.full_clean()
+        environment.save()
+        if actor is not None and not actor.is_superuser:
+            RoleBinding.objects.create(user=actor, environment=environment, role=Role.ADMIN)
+        audit.record("environment.added", actor=actor, target=environment, protected=protected)
+    return environment
+
+
+def protect(environment: Environment, *, protected: bool, actor: User) -> Environment:
+    """Switch the need for approvals on or off."""
+    with transaction.atomic():
+        environment = Environment.objects.select_for_update().get(pk=environment.pk)
+        before, environment.protected = environment.protected, protected
+        environment.save(update_fields=["protected"])
+        audit.record("environment.changed", actor=actor, target=environment, before=before, after=protected)
+    return environment
+
+
+def register(
+    environment: Environment,
+    *,
+    name: str,
+    base_url: str,
+    token: str,
+    labels: Mapping[str, str] | None = None,
+    actor: User | None,
+) -> Instance:
+    """Add an instance; its token is sealed at once. Refuses an address or a name that is already managed."""
+    if not token.strip():
+        raise Refused("An instance needs its agent's token.")
+    instance = Instance(
+        environment=environment,
+        name=name.strip(),
+        base_url=clean_base_url(base_url),
+        token_sealed=seal(token.strip()),
+        labels=dict(labels or {}),
+    )
+    return _save(instance, "instance.registered", actor=actor)
+
+
+def change(
+    instance: Instance,
+    *,
+    name: str,
+    base_url: str,
+    labels: Mapping[str, str],
+    token: str = "",
+    actor: User | None,
+) -> Instance:
+    """Edit an instance; an empty token keeps the sealed one."""
+    with transaction.atomic():
+        instance = Instance.objects.select_for_update().get(pk=instance.pk)
+        before = {"name": instance.name, "base_url": instance.base_url, "labels": instance.labels}
+        instance.name, instance.base_url, instance.labels = name.strip(), clean_base_url(base_url), dict(labels)
+        if token.strip():
+            instance.token_sealed, instance.token_refused_at = seal(token.strip()), None
+        return _save(instance, "instance.changed", actor=actor, before=before, token_changed=bool(token.strip()))
+
+
+def retire(instance: Instance, *, actor: User) -> Instance:
+    """Let an instance go: nothing is sent to it any more; its history stays. Register it again to undo."""
+    with transaction.atomic():
+        instance = Instance.objects.select_for_update().get(pk=instance.pk)
+        if instance.retired_at is not None:
+            raise Refused(f"{instance} is retired already.")
+        instance.retired_at = timezone.now()
+        instance.save(update_fields=["retired_at"])
+        audit.record("instance.retired", actor=actor, target=instance, base_url=instance.base_url)
+    return instance
+
+
+def check(instance: Instance, *, actor: User) -> Instance:
+    """Ask the instance now what it runs and how it is; the answer is kept, whatever it is."""
+    target = instance.target
+    look = client.Looked(key=instance.pk, versions=client.versions(target), info=client.info(target))
+    with transaction.atomic():
+        observations.record_looks([look])
+        audit.record("instance.checked", actor=actor, target=instance, outcome=str(look.versions.outcome))
+    instance.refresh_from_db()
+    return instance
+
+
+def clean_base_url(text: str) -> str:
+    """scheme://host[:port][/path] without a trailing slash; Refused says what is wrong with anything else."""
+    text = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise Refused("That is not an address. Example: http://webhooks-1.internal:8000") from None
+    host = parts.hostname or ""
+    if parts.scheme not in {"http", "https"} or not host or any(mark.isspace() for mark in text):
+        raise Refused("The address must start with http:// or https:// and name a host.")
+    if parts.username or parts.password or "@" in parts.netloc:
+        raise Refused("Leave user names and passwords out of the address; the token has its own field.")
+    if parts.query or parts.fragment:
+        raise Refused("The address ends before any ? or #.")
+    if _forbidden(host):
+        raise Refused(f"{host} is a link-local, multicast or cloud metadata address; no instance lives there.")
+    host = f"[{host}]" if ":" in host else host.lower()
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def _forbidden(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower().rstrip(".") in METADATA_NAMES
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_link_local or address.is_multicast or address.is_unspecified
+
+
+def _save(instance: Instance, action: str, *, actor: User | None, **data: object) -> Instance:
+    try:
+        with transaction.atomic():
+            instance.full_clean(exclude=["token_sealed", "environment"], validate_constraints=False)
+            instance.save()
+            audit.record(action, actor=actor, target=instance, base_url=instance.base_url, **data)
+    except IntegrityError as error:
+        if "instance_base_url_once" in str(error):
+            raise Refused(f"{instance.base_url} is managed already.") from None
+        if "instance_name_once" in str(error):
+            raise Refused(f"{instance.environment} has an instance named {instance.name} already.") from None
+        raise
+    return instance

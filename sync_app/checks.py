@@ -1,0 +1,63 @@
+"""Asking instances what they run, all at once: the beat's round, and "verify all now"."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import connection
+
+from console import live
+from instances_app import observations
+from instances_app.client import Fleet, Look, Looked
+from instances_app.models import Instance
+
+ROUND_LOCK = 0x57434B4C  # one round of everything at a time; the next beat comes anyway
+FLUSH_SECONDS = 0.25
+WINDOW = 250
+
+
+def run(environment_id: int | None = None) -> int:
+    """Look at every active instance (of one environment, or of all) and keep the answers. How many were asked.
+
+    A round over everything that finds another one at work does nothing.
+    """
+    if environment_id is None and not _try_lock():
+        return 0
+    try:
+        return _run(environment_id)
+    finally:
+        if environment_id is None:
+            _unlock()
+
+
+def _run(environment_id: int | None) -> int:
+    instances = Instance.objects.active().order_by("pk")
+    if environment_id is not None:
+        instances = instances.filter(environment_id=environment_id)
+    waiting = list(instances)
+    environment_of = {instance.pk: instance.environment_id for instance in waiting}
+    waiting.reverse()
+    asked = answered = 0
+    with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
+        while waiting or answered < asked:
+            while waiting and asked - answered < WINDOW:
+                instance = waiting.pop()
+                fleet.submit(Look(key=instance.pk, target=instance.target))
+                asked += 1
+            looks = [look for look in fleet.results(timeout=FLUSH_SECONDS) if isinstance(look, Looked)]
+            observations.record_looks(looks)
+            answered += len(looks)
+        for touched_id in {environment_of[look.key] for look in looks}:
+                live.ping(touched_id, "fleet")
+    return answered
+
+
+def _try_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [ROUND_LOCK])
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def _unlock() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [ROUND_LOCK])

@@ -1,0 +1,229 @@
+"""Everything that moves a Delivery, and closes a Rollout when its last one has ended.
+
+Workers compare and set: `attempts` is the fencing number, so a result that comes after its lease was taken over
+changes nothing. No transaction is open while anything is on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Count, Min
+from django.utils import timezone
+
+from console import audit, live
+from instances_app import observations
+from instances_app.client import Pushed
+from instances_app.models import Instance
+from instances_app.observations import Sighting
+from sync_app import verdicts
+from sync_app.models import (
+    FINAL,
+    UNFINISHED,
+    WAITING,
+    Delivery,
+    DeliveryState,
+    Rollout,
+    RolloutState,
+)
+from sync_app.verdicts import Attempt, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that this worker owns until its lease ends."""
+
+    id: int
+    instance_id: int
+    attempt: int
+    was: str  # the state it was claimed from
+    sent_before: bool
+    may_send: bool
+
+
+def claim(rollout_id: int, *, limit: int) -> list[Claim]:
+    """Take up to `limit` due deliveries; rows another worker is taking are skipped, not waited for.
+
+    In a rollout that has ended, only what may have been sent (`unknown`) is taken, and only to read it back.
+    """
+    if limit <= 0:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH due AS (
+                SELECT d.id, d.state AS was, r.state = 'running' AS may_send
+                FROM sync_app_delivery d JOIN sync_app_rollout r ON r.id = d.rollout_id
+                WHERE d.rollout_id = %s
+                  AND d.state IN ('pending', 'retrying', 'unknown')
+                  AND (r.state = 'running' OR d.state = 'unknown')
+                  AND (d.next_attempt_at IS NULL OR d.next_attempt_at <= now())
+                ORDER BY d.next_attempt_at NULLS FIRST, d.id
+                LIMIT %s
+                FOR UPDATE OF d SKIP LOCKED
+            )
+            UPDATE sync_app_delivery d
+            SET state = 'sending', attempts = d.attempts + 1, changed_at = now(), next_attempt_at = NULL,
+                lease_until = now() + make_interval(secs => %s)
+            FROM due WHERE d.id = due.id
+            RETURNING d.id, d.instance_id, d.attempts, due.was, d.sent_at IS NOT NULL, due.may_send
+            """,
+            [rollout_id, limit, settings.LEASE_SECONDS],
+        )
+        return [
+            Claim(id_, instance, attempt, was, sent or was == DeliveryState.UNKNOWN, may_send)
+            for id_, instance, attempt, was, sent, may_send in cursor.fetchall()
+        ]
+
+
+def renew(claims: Iterable[Claim]) -> None:
+    """Prolong the leases of what is still on the wire."""
+    held = list(claims)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE sync_app_delivery d SET lease_until = now() + make_interval(secs => %s)
+            FROM unnest(%s::bigint[], %s::int[]) AS held(id, attempt)
+            WHERE d.id = held.id AND d.attempts = held.attempt AND d.state = 'sending'
+            """,
+            [settings.LEASE_SECONDS, [claim.id for claim in held], [claim.attempt for claim in held]],
+        )
+
+
+def expire_leases() -> list[int]:
+    """What a dead worker held is unknown now, and due for a read-back. Returns the rollouts concerned."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE sync_app_delivery
+            SET state = 'unknown', lease_until = NULL, next_attempt_at = now(), changed_at = now(),
+                code = 'lease_expired', error = 'The worker stopped while sending. Reading back what arrived.'
+            WHERE id IN (SELECT id FROM sync_app_delivery WHERE state = 'sending' AND lease_until < now()
+                         FOR UPDATE SKIP LOCKED)
+            RETURNING rollout_id
+            """
+        )
+        return sorted({row[0] for row in cursor.fetchall()})
+
+
+def record(rollout: Rollout, results: Sequence[tuple[Claim, Pushed]]) -> None:
+    """Write down what a batch of attempts brought: deliveries, observations, refused tokens; then ping the pages."""
+    if not results:
+        return
+    wanted = rollout.bundle.digests()
+    verdicts_ = [_verdict(rollout, claim, pushed, wanted) for claim, pushed in results]
+    now = timezone.now()
+    with transaction.atomic():
+        _update(results, verdicts_, now)
+        observations.record(_sightings(results))
+        refused = [claim.instance_id for (claim, _), v in zip(results, verdicts_, strict=True) if v.token_refused]
+        if refused:
+            Instance.objects.filter(pk__in=refused, token_refused_at=None).update(token_refused_at=now)
+    live.ping(rollout.environment_id, f"rollout-{rollout.pk}", "fleet")
+
+
+def advance(rollout_id: int) -> float | None:
+    """Close the rollout if its last delivery has ended; else the seconds until the next one is due.
+
+    None: nothing to wait for here (closed, or all that is left is in another worker's hands). Safe to call
+    twice, at any time, by anybody.
+    """
+    with transaction.atomic():
+        rollout = Rollout.objects.select_for_update(of=("self",)).select_related("environment").get(pk=rollout_id)
+        counts = dict(
+            rollout.deliveries.values_list("state").annotate(n=Count("pk")).values_list("state", "n").order_by()
+        )
+        if not any(state in counts for state in UNFINISHED):
+            if rollout.state == RolloutState.RUNNING:
+                _close(rollout, counts)
+            return None
+    waiting = rollout.deliveries.exclude(state__in=[*FINAL, DeliveryState.SENDING])
+    if rollout.state != RolloutState.RUNNING:
+        waiting = waiting.filter(state=DeliveryState.UNKNOWN)
+    if waiting.filter(next_attempt_at=None).exists():
+        return 0.0
+    due = waiting.aggregate(at=Min("next_attempt_at"))["at"]
+    return None if due is None else max(0.0, (due - timezone.now()).total_seconds())
+
+
+def end_waiting(rollout: Rollout, *, state: DeliveryState) -> int:
+    """Nothing more is sent: what waits ends as `state`; what may have arrived is still read back."""
+    now = timezone.now()
+    waiting = rollout.deliveries.filter(state__in=WAITING)
+    waiting.exclude(sent_at=None).update(state=DeliveryState.UNKNOWN, changed_at=now)
+    return waiting.filter(sent_at=None).update(
+        state=state, finished_at=now, changed_at=now, next_attempt_at=None
+    )
+
+
+def _close(rollout: Rollout, counts: dict[str, int]) -> None:
+    all_verified = set(counts) <= {DeliveryState.VERIFIED}
+    rollout.state = RolloutState.SUCCEEDED if all_verified else RolloutState.INCOMPLETE
+    rollout.finished_at = timezone.now()
+    rollout.save(update_fields=["state", "finished_at"])
+    audit.record("rollout.finished", actor=None, target=rollout, state=rollout.state, deliveries=counts)
+    environment_id, topic = rollout.environment_id, f"rollout-{rollout.pk}"
+    transaction.on_commit(lambda: live.ping(environment_id, topic, "fleet"))
+
+
+def _verdict(rollout: Rollout, claim: Claim, pushed: Pushed, wanted: dict[str, str]) -> Verdict:
+    superseded = rollout.state == RolloutState.SUPERSEDED
+    attempt = Attempt(
+        number=claim.attempt,
+        of=rollout.max_attempts,
+        wanted=wanted,
+        sent_before=claim.sent_before,
+        may_send=claim.may_send,
+        ended_as=DeliveryState.SUPERSEDED if superseded else DeliveryState.CANCELLED,
+    )
+    return verdicts.decide(pushed, attempt, backoff=settings.BACKOFF_SECONDS)
+
+
+def _sightings(results: Sequence[tuple[Claim, Pushed]]) -> Iterable[Sighting]:
+    for claim, pushed in results:
+        for reply in (pushed.read_back, pushed.looked):
+            digests = observations.reported_digests(reply) if reply is not None else {}
+            if digests:
+                yield Sighting(claim.instance_id, digests, datetime.fromtimestamp(pushed.finished_at, UTC))
+                break
+
+
+def _update(results: Sequence[tuple[Claim, Pushed]], verdicts_: Sequence[Verdict], now: datetime) -> None:
+    """One UPDATE for the whole batch, fenced by state and attempt."""
+
+    def due(verdict: Verdict) -> datetime | None:
+        return None if verdict.delay is None else now + timedelta(seconds=verdict.delay)
+
+    columns = {
+        "ids": [claim.id for claim, _ in results],
+        "attempts": [claim.attempt for claim, _ in results],
+        "states": [str(verdict.state) for verdict in verdicts_],
+        "codes": [verdict.code for verdict in verdicts_],
+        "errors": [verdict.error[:500] for verdict in verdicts_],
+        "evidence": [verdict.evidence for verdict in verdicts_],
+        "due": [due(verdict) for verdict in verdicts_],
+        "sent": [
+            None if pushed.sent_at is None else datetime.fromtimestamp(pushed.sent_at, UTC) for _, pushed in results
+        ],
+        "final": [verdict.state in FINAL for verdict in verdicts_],
+        "now": now,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE sync_app_delivery d
+            SET state = v.state, code = v.code, error = v.error, evidence = v.evidence, next_attempt_at = v.due,
+                sent_at = coalesce(v.sent, d.sent_at), lease_until = NULL, changed_at = %(now)s,
+                finished_at = CASE WHEN v.final THEN %(now)s::timestamptz END
+            FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(states)s::text[], %(codes)s::text[],
+                        %(errors)s::text[], %(evidence)s::text[], %(due)s::timestamptz[], %(sent)s::timestamptz[],
+                        %(final)s::bool[])
+                 AS v(id, attempt, state, code, error, evidence, due, sent, final)
+            WHERE d.id = v.id AND d.attempts = v.attempt AND d.state = 'sending'
+            """,
+            columns,
+        )

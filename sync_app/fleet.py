@@ -1,0 +1,116 @@
+"""The three words of every instance: Config, Health, Last delivery, each with its age.
+
+One word for everything would hide what matters: a healthy instance with the wrong documents, an unreachable one
+that was right when last seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from configs_app import documents
+from configs_app.models import Bundle
+from instances_app.models import Environment, Instance, Observation, is_fresh
+from sync_app.models import Delivery, DeliveryState
+from webhook_agent import protocol
+
+IN_SYNC = "in sync"  # fresh reports of our digests, for every document of the bundle
+OUT_OF_SYNC = "out of sync"  # something else, and we know why: it was never sent, or a rollout ended without proof
+DRIFTED = "drifted"  # it ran our bundle and now reports something else, and no rollout explains it
+UNKNOWN = "unknown"  # no report, or one too old to believe
+CONFIG_WORDS = (DRIFTED, OUT_OF_SYNC, UNKNOWN, IN_SYNC)  # what needs a person first
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One instance as the fleet pages show it."""
+
+    instance: Instance
+    config: str
+    config_at: datetime | None  # the oldest report that the word rests on
+    differs: tuple[str, ...]  # the documents that differ
+    health: str
+    delivery: Delivery | None  # the last one, of whatever rollout
+
+
+def rows(environment: Environment) -> list[Row]:
+    """Every active instance of the environment, by name, in five queries."""
+    bundle = documents.desired(environment)
+    instances = list(environment.instances.active().order_by("name"))
+    return rows_for(instances, bundle)
+
+
+def rows_for(instances: list[Instance], bundle: Bundle | None) -> list[Row]:
+    wanted = bundle.digests() if bundle else {}
+    ids = [instance.pk for instance in instances]
+    seen: dict[int, dict[str, Observation]] = {}
+    for observation in Observation.objects.filter(instance_id__in=ids, until=None):
+        seen.setdefault(observation.instance_id, {})[observation.kind] = observation
+    last = {
+        delivery.instance_id: delivery
+        for delivery in Delivery.objects.filter(instance_id__in=ids)
+        .select_related("rollout")
+        .order_by("instance_id", "-pk")
+        .distinct("instance_id")
+    }
+    prefixes = {protocol.short(digest) for digest in wanted.values()}
+    had = set(
+        Observation.objects.filter(
+            instance_id__in=ids, digest__in={*wanted.values(), *prefixes}, until__gt=bundle.created_at
+        ).values_list("instance_id", flat=True)
+        if bundle
+        else ()
+    )
+    return [
+        _row(instance, wanted, seen.get(instance.pk, {}), last.get(instance.pk), bundle, instance.pk in had)
+        for instance in instances
+    ]
+
+
+def counts(rows: Iterable[Row]) -> dict[str, int]:
+    """Config word → number of instances, all four words, worst first."""
+    counted = Counter(row.config for row in rows)
+    return {word: counted[word] for word in CONFIG_WORDS}
+
+
+def _row(
+    instance: Instance,
+    wanted: Mapping[str, str],
+    seen: Mapping[str, Observation],
+    delivery: Delivery | None,
+    bundle: Bundle | None,
+    had_it: bool,
+) -> Row:
+    times = [seen[kind].seen_at for kind in wanted if kind in seen]
+    at = min(times) if times else None
+    differs = tuple(
+        kind for kind, digest in wanted.items() if kind in seen and not protocol.same(digest, seen[kind].digest)
+    )
+    if not wanted or len(times) < len(wanted) or not is_fresh(at):
+        config = UNKNOWN
+    elif not differs:
+        config = IN_SYNC
+    elif _explained(delivery, bundle) or not (had_it or _was_verified(delivery, bundle)):
+        config = OUT_OF_SYNC
+    else:
+        config = DRIFTED
+    return Row(instance, config, at, differs, instance.health_word, delivery)
+
+
+def _explained(delivery: Delivery | None, bundle: Bundle | None) -> bool:
+    """The last delivery was of today's bundle and has not ended in proof: that is why it differs."""
+    if delivery is None or bundle is None or delivery.rollout.bundle_id != bundle.pk:
+        return False
+    return delivery.state != DeliveryState.VERIFIED
+
+
+def _was_verified(delivery: Delivery | None, bundle: Bundle | None) -> bool:
+    return (
+        delivery is not None
+        and bundle is not None
+        and delivery.rollout.bundle_id == bundle.pk
+        and delivery.state == DeliveryState.VERIFIED
+    )

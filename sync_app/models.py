@@ -1,0 +1,127 @@
+"""Getting it there and knowing it is there: rollouts and their deliveries."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from configs_app.models import Bundle, Change
+from instances_app.models import Environment, Instance
+
+
+class RolloutState(models.TextChoices):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"  # every delivery verified. Final.
+    INCOMPLETE = "incomplete"  # ended with some not verified; its deliveries say which and why. Final.
+    CANCELLED = "cancelled"  # a person stopped it: nothing more is sent. Final.
+    SUPERSEDED = "superseded"  # a newer rollout took over: nothing more is sent. Final.
+
+
+class Cause(models.TextChoices):
+    PUBLISH = "publish"  # a change was published
+    SYNC = "sync"  # somebody asked for the desired bundle: first sync, selected, drift repair
+    RETRY = "retry"  # the deliveries of an earlier rollout that were not verified
+
+
+class DeliveryState(models.TextChoices):
+    PENDING = "pending"  # waiting for a worker
+    SENDING = "sending"  # a worker holds the lease; `attempts` is its fencing number
+    UNKNOWN = "unknown"  # nobody knows whether the push arrived: read back first
+    RETRYING = "retrying"  # a retryable error; `next_attempt_at` says when
+    VERIFIED = "verified"  # the instance reports our digests. Final.
+    REJECTED = "rejected"  # the instance read it and refused; `error` is its reason. Final, never retried.
+    FAILED = "failed"  # permanent, or attempts used up after answers. Final for this rollout.
+    UNREACHABLE = "unreachable"  # no answer within its attempts. Final for this rollout.
+    SUPERSEDED = "superseded"  # ended by a newer rollout before it was sent. Final.
+    CANCELLED = "cancelled"  # ended by a person before it was sent. Final.
+
+
+WAITING = (DeliveryState.PENDING, DeliveryState.RETRYING)
+UNFINISHED = (*WAITING, DeliveryState.UNKNOWN, DeliveryState.SENDING)
+FINAL = tuple(state for state in DeliveryState if state not in UNFINISHED)
+WITH_REASON = (DeliveryState.REJECTED, DeliveryState.FAILED, DeliveryState.UNREACHABLE)
+
+
+class Rollout(models.Model):
+    """Bringing the instances of one environment to one bundle."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="rollouts")
+    number = models.PositiveIntegerField()
+    bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="rollouts")
+    change = models.ForeignKey(Change, on_delete=models.PROTECT, null=True, related_name="rollouts")
+    cause = models.CharField(max_length=20, choices=Cause.choices)
+    state = models.CharField(max_length=20, choices=RolloutState.choices, default=RolloutState.RUNNING)
+    # Agents refuse a lower one. Milliseconds since 1970 or the last one + 1, so it grows even across a lost database.
+    sequence = models.BigIntegerField()
+    max_attempts = models.PositiveSmallIntegerField()
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    retries = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="retried_by")
+    superseded_by = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="supersedes")
+    started_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-started_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["environment", "number"], name="rollout_number_once"),
+            models.UniqueConstraint(fields=["environment", "sequence"], name="rollout_sequence_once"),
+            models.UniqueConstraint(
+                fields=["environment"], condition=Q(state=RolloutState.RUNNING), name="rollout_one_unfinished"
+            ),
+            models.CheckConstraint(condition=Q(state__in=RolloutState.values), name="rollout_state_known"),
+            models.CheckConstraint(condition=Q(cause__in=Cause.values), name="rollout_cause_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.environment} rollout {self.number}"
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == RolloutState.RUNNING
+
+
+class Delivery(models.Model):
+    """A rollout for one instance."""
+
+    rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="deliveries")
+    instance = models.ForeignKey(Instance, on_delete=models.PROTECT, related_name="deliveries")
+    state = models.CharField(max_length=20, choices=DeliveryState.choices, default=DeliveryState.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)  # null: at once
+    lease_until = models.DateTimeField(null=True)
+    kinds = ArrayField(models.CharField(max_length=20), default=list)  # the documents it sends; none: only looks
+    sent_at = models.DateTimeField(null=True)  # the last push that left, whatever came of it
+    finished_at = models.DateTimeField(null=True)
+    changed_at = models.DateTimeField(auto_now_add=True)  # of the state
+    code = models.CharField(max_length=40, blank=True)
+    error = models.CharField(max_length=500, blank=True)  # the instance's words (untrusted) or ours
+    evidence = models.CharField(max_length=200, blank=True)  # how we know
+
+    class Meta:
+        ordering = ["instance__name"]
+        constraints = [
+            models.UniqueConstraint(fields=["rollout", "instance"], name="delivery_once_per_rollout"),
+            models.CheckConstraint(condition=Q(state__in=DeliveryState.values), name="delivery_state_known"),
+            models.CheckConstraint(
+                condition=~Q(state__in=WITH_REASON) | ~Q(error=""), name="delivery_failure_has_reason"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=DeliveryState.SENDING) | Q(lease_until__isnull=False),
+                name="delivery_sending_has_lease",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=DeliveryState.VERIFIED) | ~Q(evidence=""),
+                name="delivery_verified_has_evidence",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["rollout", "next_attempt_at"], condition=Q(state__in=UNFINISHED), name="delivery_due"
+            ),
+            models.Index(fields=["instance", "-changed_at"], name="delivery_by_instance"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rollout} to {self.instance}"

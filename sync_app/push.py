@@ -1,0 +1,109 @@
+"""One worker's turn at a rollout: claim, send, read back, record, until nothing is due.
+
+Network and database run side by side: the fleet's loop has a thread of its own, this one only waits for results
+and writes them down in bulk.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from django.conf import settings
+
+from instances_app.client import Fleet, Push, Pushed
+from instances_app.models import Instance, Kind, Observation
+from sync_app import deliveries
+from sync_app.deliveries import Claim
+from sync_app.models import Rollout
+from webhook_agent import protocol
+
+WINDOW = 250  # deliveries in one worker's hands at once
+FLUSH_SECONDS = 0.25  # the longest a result waits for its batch
+SEND_ORDER = (Kind.CONNECTIONS, Kind.WEBHOOKS)  # a webhook may name a connection, never the other way round
+
+
+def run(rollout_id: int) -> bool:
+    """Work on the rollout until nothing of it is due; whether anything was done."""
+    rollout = Rollout.objects.select_related("bundle__webhooks__document", "bundle__connections__document").get(
+        pk=rollout_id
+    )
+    claims = deliveries.claim(rollout_id, limit=WINDOW)
+    if not claims:
+        return False
+    payload = Payload(rollout)
+    held: dict[int, Claim] = {}
+    renewed = time.monotonic()
+    with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
+        while claims or held:
+            for job in payload.jobs(claims):
+                fleet.submit(job)
+            held.update((claim.id, claim) for claim in claims)
+            claims = []
+            results = fleet.results(timeout=FLUSH_SECONDS)
+            if results and len(results) < len(held):
+                time.sleep(FLUSH_SECONDS / 10)  # let the batch fill; a result may wait this long, not longer
+                results += fleet.results(timeout=0)
+            done = [(held.pop(result.key), result) for result in results if isinstance(result, Pushed)]
+            if done:
+                rollout.refresh_from_db(fields=["state"])
+                deliveries.record(rollout, done)
+            if time.monotonic() - renewed > settings.LEASE_SECONDS / 3:
+                deliveries.renew(held.values())
+                renewed = time.monotonic()
+            if len(held) <= WINDOW // 2:
+                claims = deliveries.claim(rollout_id, limit=WINDOW - len(held))
+    return True
+
+
+class Payload:
+    """The request bodies of one rollout: each is built once, whatever the number of instances."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self.rollout = rollout
+        self.wanted = rollout.bundle.digests()
+        self.texts = {revision.document.kind: revision.text for revision in rollout.bundle.revisions()}
+        self._bodies: dict[tuple[tuple[str, ...], bool], tuple[bytes, ...]] = {}
+
+    def jobs(self, claims: Sequence[Claim]) -> list[Push]:
+        """What to do for each claim: which documents to send, and whether to look before sending."""
+        if not claims:
+            return []
+        instances = Instance.objects.in_bulk([claim.instance_id for claim in claims])
+        seen: dict[int, dict[str, str]] = {}
+        for instance_id, kind, digest in Observation.objects.filter(
+            instance_id__in=instances, until=None
+        ).values_list("instance_id", "kind", "digest"):
+            seen.setdefault(instance_id, {})[kind] = digest
+        return [self._job(claim, instances[claim.instance_id], seen.get(claim.instance_id, {})) for claim in claims]
+
+    def _job(self, claim: Claim, instance: Instance, seen: dict[str, str]) -> Push:
+        differing = [kind for kind, digest in self.wanted.items() if not protocol.same(digest, seen.get(kind, ""))]
+        kinds = tuple(differing or self.wanted)
+        return Push(
+            key=claim.id,
+            target=instance.target,
+            bodies=self._serialised(kinds, batch="batch" in instance.capabilities) if claim.may_send else (),
+            look_first=claim.sent_before or claim.attempt > 1 or not differing or not claim.may_send,
+            wanted=self.wanted,
+        )
+
+    def _serialised(self, kinds: tuple[str, ...], *, batch: bool) -> tuple[bytes, ...]:
+        if (kinds, batch) not in self._bodies:
+            parts = [self._document(kind) for kind in SEND_ORDER if kind in kinds]
+            common = (
+                f'"source":"webhook-console","sequence":{self.rollout.sequence},'
+                f'"request_id":"rollout-{self.rollout.pk}"'
+            )
+            bodies = [f'{{"configs":[{",".join(f"{{{part}}}" for part in parts)}],{common}}}'] if batch else [
+                f"{{{part},{common}}}" for part in parts
+            ]
+            self._bodies[kinds, batch] = tuple(body.encode() for body in bodies)
+        return self._bodies[kinds, batch]
+
+    def _document(self, kind: str) -> str:
+        """The members of one document; its text goes onto the wire as it was typed."""
+        digest = self.wanted[kind]
+        head = {"type": kind, "version": protocol.short(digest), "digest": digest}
+        return f'{json.dumps(head)[1:-1]},"config":{self.texts[kind]}'

@@ -1,0 +1,55 @@
+"""Wake-ups. No rule lives here, and running any of these twice changes nothing."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.conf import settings
+from django.db import transaction
+
+from sync_app import checks, deliveries, push
+from sync_app.models import UNFINISHED, Delivery, Rollout, RolloutState
+
+
+@shared_task
+def push_batch(rollout_id: int) -> None:
+    """Work on what is due; whoever did something also asks for the next turn, so that turns do not multiply."""
+    worked = push.run(rollout_id)
+    delay = deliveries.advance(rollout_id)
+    if worked and delay is not None and delay <= settings.TICK_SECONDS:
+        push_batch.apply_async((rollout_id,), countdown=delay)
+
+
+@shared_task
+def tick() -> None:
+    """The safety net: expired leases, lost wake-ups, rollouts whose last delivery ended unseen."""
+    deliveries.expire_leases()
+    unfinished = set(Delivery.objects.filter(state__in=UNFINISHED).values_list("rollout_id", flat=True).distinct())
+    unfinished |= set(Rollout.objects.filter(state=RolloutState.RUNNING).values_list("pk", flat=True))
+    for rollout_id in sorted(unfinished):
+        if deliveries.advance(rollout_id) == 0.0:
+            push_batch.delay(rollout_id)
+
+
+@shared_task
+def observe_all() -> None:
+    """Ask every instance what it runs."""
+    checks.run()
+
+
+@shared_task
+def observe_environment(environment_id: int) -> None:
+    """Ask the instances of one environment what they run, now."""
+    checks.run(environment_id)
+
+
+def wake(rollout_id: int) -> None:
+    """Start workers on a rollout once the transaction has committed; beat does it when the broker is away."""
+    transaction.on_commit(lambda: _send(push_batch, rollout_id), robust=True)
+
+
+def wake_check(environment_id: int) -> None:
+    transaction.on_commit(lambda: _send(observe_environment, environment_id), robust=True)
+
+
+def _send(task: object, argument: int) -> None:
+    task.delay(argument)  # type: ignore[attr-defined]
