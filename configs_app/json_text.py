@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from webhook_agent import protocol
+
 Path = tuple[str | int, ...]
 
 SPACE = re.compile(r"[ \t\n\r]*")
@@ -18,8 +20,6 @@ STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 WORD = re.compile(r"-?[A-Za-z_]\w*")
 LITERALS = {"true": True, "false": False, "null": None}
-MAX_DEPTH = 60  # the service refuses request bodies nested deeper than 50
-MAX_DIGITS = 4000  # Python reads no longer integers (sys.int_info.default_max_str_digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ def _skip(text: str, offset: int) -> int:
 
 
 def _value(text: str, offset: int, path: Path, key: int | None, found: JsonMap) -> int:
-    if len(path) > MAX_DEPTH:
-        raise JsonError(f"Nested deeper than {MAX_DEPTH} levels.", offset)
+    if len(path) > protocol.MAX_DEPTH:
+        raise JsonError(f"Nested deeper than {protocol.MAX_DEPTH} levels.", offset)
     first = text[offset : offset + 1]
     if first == "{":
         end = _object(text, offset, path, found)
@@ -170,7 +170,7 @@ def _plain(text: str, offset: int) -> int:
         if "." in digits or "e" in digits.lower():
             if float(digits) in {float("inf"), float("-inf")}:
                 raise JsonError("This number is too large to be kept exactly.", offset)
-        elif len(digits) > MAX_DIGITS:
+        elif len(digits) > protocol.MAX_INTEGER_DIGITS:
             raise JsonError("This number has too many digits.", offset)
         return number.end()
     word = WORD.match(text, offset)

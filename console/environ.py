@@ -51,10 +51,11 @@ def env_secret(name: str) -> str:
         raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error.strerror}.") from None
 
 
-def database_settings(url: str) -> dict[str, Any]:
+def database_settings(url: str, *, pool: int = 0) -> dict[str, Any]:
     """Django's DATABASES entry for ``postgresql://user:password@host:port/name``.
 
-    A Unix socket folder is given as ``?host=/path`` (libpq's own form).
+    A Unix socket folder is given as ``?host=/path`` (libpq's own form). `pool` is how many connections a process
+    keeps; 0 opens one per thread and request.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"postgresql", "postgres"}:
@@ -70,7 +71,7 @@ def database_settings(url: str) -> dict[str, Any]:
         # The pool checks a connection before it lends it, so a Postgres restart costs nobody a request.
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5},
+        "OPTIONS": {"connect_timeout": 5, **({"pool": {"min_size": 1, "max_size": pool, "timeout": 5}} if pool else {})},
     }
 
 

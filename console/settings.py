@@ -76,7 +76,12 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": database_settings(env_str("DATABASE_URL", "postgresql:///console"))}
+# The web server keeps a pool; workers hold a connection for a task, and a pool must not live through a fork.
+DATABASES = {
+    "default": database_settings(
+        env_str("DATABASE_URL", "postgresql:///console"), pool=env_int("CONSOLE_DB_POOL", 0)
+    )
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env_str("REDIS_URL", "redis://localhost:6379/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}

@@ -1,0 +1,41 @@
+"""The editor's form: a title and the two texts, exactly as typed."""
+
+from __future__ import annotations
+
+from django import forms
+
+from instances_app.models import Kind
+
+
+class AsTyped(forms.CharField):
+    """Text from a textarea, with the line ends that its base has.
+
+    Browsers send CRLF whatever was shown to them (HTML, "constructing the entry list"), so line ends carry no
+    intention of the person who typed. Nothing else is touched: no stripping, no added last line.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(required=False, strip=False, widget=forms.Textarea)
+
+    def to_python(self, value: object) -> str:
+        return str(super().to_python(value)).replace("\r\n", "\n")
+
+
+class ChangeForm(forms.Form):
+    title = forms.CharField(max_length=200, required=False)
+    webhooks = AsTyped()
+    connections = AsTyped()
+    webhooks_base = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    connections_base = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def texts(self, *, bases: dict[str, str | None]) -> dict[str, str]:
+        """kind → text, with CRLF line ends again where the base text has them."""
+        return {kind: with_line_ends_of(bases.get(kind), self.cleaned_data[kind]) for kind in Kind.values}
+
+    def bases(self) -> dict[str, int | None]:
+        return {kind: self.cleaned_data[f"{kind}_base"] for kind in Kind.values}
+
+
+def with_line_ends_of(base: str | None, text: str) -> str:
+    return text.replace("\n", "\r\n") if base is not None and "\r\n" in base else text

@@ -1,0 +1,42 @@
+"""What `manage.py` does inside the environment: `up`, `test`, or a Django command on whatever services there are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from console.bootstrap import ROOT
+from console.embedded import assets, datadir
+
+# Commands that never ask Postgres or Redis anything.
+WITHOUT_SERVICES = {"help", "version", "check", "validate_config", "--help", "--version"}
+
+
+def run(argv: list[str]) -> int:
+    sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "agent")) if path not in sys.path]
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+    command = argv[1] if len(argv) > 1 else "help"
+    if command == "up":
+        from console.embedded import up
+
+        return up.main()
+    if command == "test":
+        return _test(argv[2:])
+    if "DATABASE_URL" not in os.environ:
+        if command in WITHOUT_SERVICES:
+            datadir.placeholders()
+        else:
+            from console.embedded import services
+
+            services.borrow()
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(argv)
+    return 0
+
+
+def _test(arguments: list[str]) -> int:
+    assets.build()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "agent")])}
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment).returncode

@@ -1,0 +1,30 @@
+"""pytest plugin: a throw-away Postgres and Redis, up before settings load (pytest-django reads them first).
+
+Set DATABASE_URL and REDIS_URL to test against servers of your own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from console.bootstrap import ROOT
+
+for entry in (str(ROOT / "agent"), str(ROOT)):
+    if entry not in sys.path:
+        sys.path.insert(0, entry)
+
+pytest_plugins = ["console.browser", "console.testing_processes"]
+
+if "DATABASE_URL" not in os.environ:
+    from console.embedded import services
+
+    _folder = Path(tempfile.mkdtemp(prefix="webhook-console-test-"))
+    _folder.chmod(0o711)
+    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+    os.environ["CONSOLE_DATA_DIR"] = str(_folder)
+    services.start(_folder, fast=True)

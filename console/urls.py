@@ -1,0 +1,18 @@
+from django.urls import include, path
+
+from console import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("login/", views.SignIn.as_view(), name="login"),
+    path("logout/", views.SignOut.as_view(), name="logout"),
+    path("audit/", views.audit_trail, name="audit"),
+    path("audit/<int:sequence>/", views.audit_event, name="audit-event"),
+    path("live/<slug:environment>/", views.live_stream, name="live"),
+    path("healthz", views.healthz, name="healthz"),
+    path("", include("instances_app.urls")),
+    path("", include("configs_app.urls")),
+    path("", include("sync_app.urls")),
+]
+
+handler403 = "console.views.denied"

@@ -1,0 +1,86 @@
+"""Asking one instance while a person waits: short timeouts, one shared client, no redirects, no proxies."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from functools import lru_cache
+
+import httpx
+
+from console import __version__
+from instances_app.client import replies
+from instances_app.client.replies import Outcome, Reply, Target, silent
+
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 5.0
+
+
+def info(target: Target) -> Reply:
+    """GET /admin/instance-info."""
+    return _get(target, "instance-info")
+
+
+def versions(target: Target) -> Reply:
+    """GET /admin/config-version."""
+    return _get(target, "config-version")
+
+
+def document(target: Target, kind: str) -> Reply:
+    """GET /admin/config: the document as the instance has it on disk, in `text`."""
+    return _get(target, f"config?type={kind}", limit=replies.DOCUMENT_LIMIT, whole=True)
+
+
+@lru_cache(maxsize=1)
+def _client() -> httpx.Client:
+    return httpx.Client(
+        timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+        follow_redirects=False,
+        trust_env=False,
+        headers={"User-Agent": f"webhook-console/{__version__}", "Accept-Encoding": "identity"},
+        # A connection that idled may be gone without our knowing; a new one costs a person nothing.
+        limits=httpx.Limits(max_keepalive_connections=0),
+    )
+
+
+def _get(target: Target, path: str, *, limit: int = replies.ANSWER_LIMIT, whole: bool = False) -> Reply:
+    started = time.monotonic()
+    try:
+        with _client().stream("GET", target.url(path), headers=target.headers()) as response:
+            content = b""
+            for chunk in response.iter_raw():
+                content += chunk
+                if len(content) > limit:
+                    return replies.too_large(response.status_code, started=started)
+            if whole and response.status_code == 200:
+                text = content.decode("utf-8")
+                return Reply(Outcome.OK, 200, text=text, elapsed_ms=round((time.monotonic() - started) * 1000))
+            return replies.classify(response.status_code, response.headers, content, started=started)
+    except UnicodeDecodeError:
+        error = "The document is not UTF-8 text."
+        return silent(Outcome.WRONG_PROTOCOL, "not_text", error, started=started)
+    except httpx.ConnectTimeout:
+        return silent(Outcome.UNREACHABLE, "connect_timeout", "No connection in time. Is the host up?", started=started)
+    except httpx.ConnectError as error:
+        return _not_connected(error, started=started)
+    except httpx.TimeoutException:
+        text = f"No answer within {READ_SECONDS:.0f} seconds."
+        return silent(Outcome.UNKNOWN, "read_timeout", text, started=started)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        return silent(Outcome.UNREACHABLE, "address", "The address cannot be used. Correct it.", started=started)
+    except httpx.TransportError:
+        text = "The connection broke before the answer was complete."
+        return silent(Outcome.UNKNOWN, "disconnected", text, started=started)
+
+
+def _not_connected(error: httpx.ConnectError, *, started: float) -> Reply:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            text = "TLS failed: the certificate is not trusted, expired or for another name."
+            return silent(Outcome.UNREACHABLE, "tls", text, started=started)
+        if isinstance(cause, OSError) and "gaierror" in type(cause).__name__:
+            return silent(Outcome.UNREACHABLE, "dns", "The host name is not known.", started=started)
+        cause = cause.__cause__ or cause.__context__
+    text = "Connection refused: nothing listens at that address and port."
+    return silent(Outcome.UNREACHABLE, "refused", text, started=started)

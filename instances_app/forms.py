@@ -1,0 +1,67 @@
+"""What people type to register environments and instances."""
+
+from __future__ import annotations
+
+import re
+
+from django import forms
+
+from instances_app.models import Environment, Instance
+
+LABEL = re.compile(r"\A[A-Za-z][\w.-]{0,39}=[\w.:/ -]{0,80}\Z")
+
+
+class EnvironmentForm(forms.ModelForm[Environment]):
+    class Meta:
+        model = Environment
+        fields = ["name", "protected"]
+
+
+class InstanceForm(forms.Form):
+    """An instance as typed. The token is never sent back to the browser; empty keeps the sealed one."""
+
+    name = forms.CharField(max_length=80, help_text="How people call it. Example: webhooks-1")
+    base_url = forms.CharField(
+        max_length=300,
+        label="Base URL",
+        help_text="Where its agent answers, without /admin. Example: http://webhooks-1.internal:8000",
+        widget=forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
+    )
+    token = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="The agent's CONFIG_ADMIN_TOKEN. Sealed at once; nobody can read it back here.",
+    )
+    labels = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text="One key=value a line. Example: region=eu",
+    )
+
+    def __init__(self, *args: object, instance: Instance | None = None, **kwargs: object) -> None:
+        initial = (
+            {
+                "name": instance.name,
+                "base_url": instance.base_url,
+                "labels": "\n".join(f"{key}={value}" for key, value in instance.labels.items()),
+            }
+            if instance
+            else {}
+        )
+        super().__init__(*args, initial=initial, **kwargs)  # type: ignore[arg-type]
+        if instance is None:
+            self.fields["token"].required = True
+        else:
+            self.fields["token"].help_text = "Leave empty to keep the sealed one."
+
+    def clean_labels(self) -> dict[str, str]:
+        labels: dict[str, str] = {}
+        for line in self.cleaned_data["labels"].splitlines():
+            if not line.strip():
+                continue
+            if not LABEL.match(line.strip()):
+                raise forms.ValidationError(f"{line.strip()[:60]!r} is not key=value.")
+            key, _, value = line.strip().partition("=")
+            labels[key] = value.strip()
+        return labels

@@ -1,0 +1,132 @@
+"""Registering, editing, checking and retiring; what an instance runs is shown by sync_app."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from console import access
+from console.errors import Denied, Refused
+from console.http import ConsoleRequest
+from console.models import RoleBinding
+from instances_app import registry
+from instances_app.forms import EnvironmentForm, InstanceForm
+from instances_app.models import Environment, Instance
+
+
+@require_http_methods(["GET", "POST"])
+def environment_new(request: ConsoleRequest) -> HttpResponse:
+    if not request.user.is_superuser:
+        raise Denied("Only a superuser adds environments.", verb="environment.add")
+    form = EnvironmentForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        environment = registry.add_environment(data["name"], protected=data["protected"], actor=request.user)
+        messages.success(request, f"{environment} is there. Add its first instance.")
+        return redirect("instances:instance-new", environment.name)
+    return render(
+        request,
+        "instances_app/environment_form.html",
+        {"form": form},
+        status=422 if request.method == "POST" else 200,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def environment_settings(request: ConsoleRequest, environment: str) -> HttpResponse:
+    """Protection, and who holds which role."""
+    found = _get_environment(request, environment, needs="environment.change")
+    if request.method == "POST":
+        protected = request.POST.get("protected") == "on"
+        registry.protect(found, protected=protected, actor=request.user)
+        messages.success(request, f"{found} is {'protected' if protected else 'no longer protected'}.")
+        return redirect("instances:environment-settings", found.name)
+    bindings = RoleBinding.objects.filter(environment=found).select_related("user").order_by("role", "user__username")
+    return render(
+        request, "instances_app/environment_settings.html", {"environment": found, "bindings": bindings}
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def instance_new(request: ConsoleRequest, environment: str) -> HttpResponse:
+    found = _get_environment(request, environment, needs="instance.change")
+    form = InstanceForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            instance = registry.register(found, **form.cleaned_data, actor=request.user)
+        except (Refused, ValidationError) as refusal:
+            _explain(form, refusal)
+        else:
+            registry.check(instance, actor=request.user)
+            return redirect("sync:instance", instance.pk)
+    return render(
+        request,
+        "instances_app/instance_form.html",
+        {"form": form, "environment": found},
+        status=422 if request.method == "POST" else 200,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def instance_edit(request: ConsoleRequest, pk: int) -> HttpResponse:
+    instance = _get_instance(request, pk, needs="instance.change")
+    form = InstanceForm(request.POST or None, instance=instance)
+    if request.method == "POST" and form.is_valid():
+        try:
+            registry.change(instance, **form.cleaned_data, actor=request.user)
+        except (Refused, ValidationError) as refusal:
+            _explain(form, refusal)
+        else:
+            messages.success(request, f"{form.cleaned_data['name']} is saved.")
+            return redirect("sync:instance", pk)
+    return render(
+        request,
+        "instances_app/instance_form.html",
+        {"form": form, "environment": instance.environment, "instance": instance},
+        status=422 if request.method == "POST" else 200,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def instance_retire(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """A page that says what retiring means, then the deed."""
+    instance = _get_instance(request, pk, needs="instance.change")
+    if request.method == "POST":
+        try:
+            registry.retire(instance, actor=request.user)
+        except Refused as refusal:
+            messages.error(request, str(refusal))
+            return redirect("sync:instance", pk)
+        messages.success(request, f"{instance} is retired. Nothing is sent to it any more.")
+        return redirect("sync:environment", instance.environment.name)
+    return render(
+        request, "instances_app/instance_retire.html", {"instance": instance, "environment": instance.environment}
+    )
+
+
+@require_POST
+def instance_check(request: ConsoleRequest, pk: int) -> HttpResponse:
+    instance = _get_instance(request, pk, needs="instance.check")
+    checked = registry.check(instance, actor=request.user)
+    level = messages.SUCCESS if checked.health == "healthy" else messages.WARNING
+    messages.add_message(request, level, f"{checked} is {checked.health}. {checked.health_detail}".strip())
+    return redirect("sync:instance", pk)
+
+
+def _get_environment(request: ConsoleRequest, name: str, *, needs: str) -> Environment:
+    environment = get_object_or_404(Environment, name=name)
+    access.require(request.user, needs, environment)
+    return environment
+
+
+def _get_instance(request: ConsoleRequest, pk: int, *, needs: str) -> Instance:
+    instance = get_object_or_404(Instance.objects.select_related("environment"), pk=pk)
+    access.require(request.user, needs, instance.environment)
+    return instance
+
+
+def _explain(form: InstanceForm, refusal: Refused | ValidationError) -> None:
+    form.add_error(None, refusal if isinstance(refusal, ValidationError) else str(refusal))

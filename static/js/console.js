@@ -1,0 +1,133 @@
+// Small things that make pages easier to use. Every page works without them.
+
+const MINUTE = 60;
+
+function ago(seconds) {
+  if (seconds < 0) return `in ${span(-seconds)}`;
+  if (seconds < 3) return "just now";
+  return `${span(seconds)} ago`;
+}
+
+function span(seconds) {
+  if (seconds < MINUTE) return `${Math.round(seconds)} s`;
+  if (seconds < 60 * MINUTE) return `${Math.floor(seconds / MINUTE)} min`;
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86400)} days`;
+}
+
+function refreshTimes() {
+  const now = Date.now();
+  for (const time of document.querySelectorAll("time[data-ago]")) {
+    const text = ago((now - Date.parse(time.dateTime)) / 1000);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+setInterval(refreshTimes, 1000);
+
+// "/" goes to the page's filter, unless somebody is typing.
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !typing && !event.metaKey && !event.ctrlKey && !event.altKey) {
+    const filter = document.querySelector("[data-filter]");
+    if (filter) {
+      event.preventDefault();
+      filter.focus();
+      filter.select();
+    }
+  }
+});
+
+// A form with data-confirm="dialog-id" asks in that dialog first.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const dialog = form.dataset.confirm && document.getElementById(form.dataset.confirm);
+  if (!dialog || form.dataset.confirmed) return;
+  event.preventDefault();
+  dialog.returnValue = "";
+  dialog.showModal();
+  dialog.addEventListener(
+    "close",
+    () => {
+      if (dialog.returnValue !== "yes") return;
+      form.dataset.confirmed = "yes";
+      form.requestSubmit(event.submitter);
+      delete form.dataset.confirmed;
+    },
+    { once: true },
+  );
+});
+
+// Leaving a page with unsaved typing asks first.
+let dirty = false;
+document.addEventListener("input", (event) => {
+  if (event.target.closest("form[data-guard]")) dirty = true;
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("form[data-guard]")) dirty = false;
+});
+addEventListener("beforeunload", (event) => {
+  if (dirty) event.preventDefault();
+});
+
+// Tick all; say how many are ticked; keep ticks and focus when live rows are replaced.
+function countTicked() {
+  for (const output of document.querySelectorAll("[data-ticked]")) {
+    const boxes = [...document.querySelectorAll("input[data-row]")];
+    const ticked = boxes.filter((box) => box.checked).length;
+    output.textContent = `${ticked} of ${boxes.length} selected`;
+    const all = document.querySelector("input[data-all]");
+    if (all) {
+      all.checked = ticked > 0 && ticked === boxes.length;
+      all.indeterminate = ticked > 0 && ticked < boxes.length;
+    }
+  }
+}
+document.addEventListener("change", (event) => {
+  if (event.target.matches("input[data-all]")) {
+    for (const box of document.querySelectorAll("input[data-row]")) box.checked = event.target.checked;
+  }
+  countTicked();
+});
+let kept = null;
+document.addEventListener("htmx:beforeSwap", () => {
+  kept = {
+    ticked: new Set([...document.querySelectorAll("input[data-row]")].filter((b) => b.checked).map((b) => b.value)),
+    focus: document.activeElement?.id,
+  };
+});
+document.addEventListener("htmx:afterSwap", () => {
+  if (!kept) return;
+  for (const box of document.querySelectorAll("input[data-row]")) box.checked = kept.ticked.has(box.value);
+  if (kept.focus && document.activeElement === document.body) document.getElementById(kept.focus)?.focus();
+  kept = null;
+  countTicked();
+  refreshTimes();
+});
+
+// Tabs: [role=tab][aria-controls], arrow keys move; the address remembers which.
+function select(tab) {
+  for (const other of tab.closest("[role=tablist]").querySelectorAll("[role=tab]")) {
+    const chosen = other === tab;
+    other.setAttribute("aria-selected", String(chosen));
+    other.tabIndex = chosen ? 0 : -1;
+    document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
+  }
+  history.replaceState(null, "", `#${tab.dataset.name}`);
+}
+for (const list of document.querySelectorAll("[role=tablist]")) {
+  const tabs = [...list.querySelectorAll("[role=tab]")];
+  list.hidden = false;
+  list.addEventListener("click", (event) => event.target.closest("[role=tab]") && select(event.target.closest("[role=tab]")));
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length];
+    select(next);
+    next.focus();
+  });
+  select(tabs.find((tab) => tab.dataset.name === location.hash.slice(1)) ?? tabs.find((tab) => tab.dataset.preferred) ?? tabs[0]);
+}
+
+refreshTimes();
+countTicked();

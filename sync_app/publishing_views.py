@@ -1,0 +1,90 @@
+"""The page before anything is sent: how many instances, which entries, and what is already on its way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods
+
+from configs_app import changes, consequences, documents
+from configs_app.models import Change
+from console import access
+from console.errors import Refused
+from console.http import ConsoleRequest
+from instances_app.models import Environment
+from sync_app import fleet, rollouts
+from sync_app.models import UNFINISHED, Cause, Rollout, RolloutState
+
+
+@require_http_methods(["GET", "POST"])
+def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """State the impact of a change; on POST make it the desired state and send it."""
+    change = get_object_or_404(Change.objects.select_related("environment", "author", "last_editor"), pk=pk)
+    access.require(request.user, "change.publish", change.environment)
+    context = _targets(request, change.environment)
+    summary = consequences.of_change(change)
+    context |= {"change": change, "summary": summary, "documents": changes.changed_documents(change)}
+    if request.method == "POST":
+        try:
+            if summary.needs_confirmation and request.POST.get("confirmation", "").strip() != change.environment.name:
+                raise Refused(f"This removes a lot. Type {change.environment.name} to confirm that it is meant.")
+            rollout = rollouts.publish(
+                change,
+                actor=request.user,
+                instances=_chosen(request, context["rows"]),
+                supersede=request.POST.get("supersede") == "on",
+            )
+        except Refused as refusal:
+            messages.error(request, str(refusal))
+            return render(request, "sync_app/publish.html", context, status=422)
+        return redirect("sync:rollout", rollout.pk)
+    return render(request, "sync_app/publish.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def sync(request: ConsoleRequest, environment: str) -> HttpResponse:
+    """Bring chosen instances to the desired bundle; without a choice, all that are not proven to run it."""
+    found = get_object_or_404(Environment, name=environment)
+    access.require(request.user, "rollout.start", found)
+    context = _targets(request, found)
+    context["bundle"] = documents.desired(found)
+    if request.method == "POST":
+        try:
+            rollout = rollouts.start(
+                found,
+                actor=request.user,
+                cause=Cause.SYNC,
+                instances=_chosen(request, context["rows"]),
+                supersede=request.POST.get("supersede") == "on",
+            )
+        except Refused as refusal:
+            messages.error(request, str(refusal))
+            return render(request, "sync_app/sync.html", context, status=422)
+        return redirect("sync:rollout", rollout.pk)
+    return render(request, "sync_app/sync.html", context)
+
+
+def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
+    """The instances to choose from, which are ticked, and the rollout that is in the way."""
+    rows = fleet.rows(environment)
+    asked = {int(pk) for pk in (request.POST or request.GET).getlist("instance") if pk.isdigit()}
+    differing = request.GET.get("only") == "differing"
+    running = Rollout.objects.filter(environment=environment, state=RolloutState.RUNNING).first()
+    return {
+        "environment": environment,
+        "rows": rows,
+        "ticked": asked
+        or {row.instance.pk for row in rows if not differing or row.config != fleet.IN_SYNC},
+        "running": running,
+        "carried": running.deliveries.filter(state__in=UNFINISHED).count() if running else 0,
+        "supersede": request.POST.get("supersede") == "on",
+    }
+
+
+def _chosen(request: ConsoleRequest, rows: list[fleet.Row]) -> set[int] | None:
+    """The ticked instances; None (every active one, also one registered meanwhile) when all are ticked."""
+    ticked = {int(pk) for pk in request.POST.getlist("instance") if pk.isdigit()}
+    return None if ticked >= {row.instance.pk for row in rows} else ticked

@@ -1,0 +1,204 @@
+"""Fleet, instance and rollout pages: what runs where, how we know, and what is on its way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.db.models import Count
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from configs_app import documents
+from console import access, audit
+from console.errors import Refused
+from console.http import ConsoleRequest
+from instances_app.models import Environment, Instance
+from sync_app import fleet, rollouts, tasks
+from sync_app.models import UNFINISHED, DeliveryState, Rollout, RolloutState
+
+HISTORY = 50
+
+
+@require_safe
+def environment(request: ConsoleRequest, environment: str) -> HttpResponse:
+    """The fleet: three words per instance, and the bundle they should run."""
+    found = _get_environment(request, environment, needs="environment.view")
+    return render(request, "sync_app/environment.html", _fleet_context(request, found))
+
+
+@require_safe
+def fleet_rows(request: ConsoleRequest, environment: str) -> HttpResponse:
+    """The live part of the environment page."""
+    found = _get_environment(request, environment, needs="environment.view")
+    return render(request, "sync_app/_fleet.html", _fleet_context(request, found))
+
+
+def _fleet_context(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
+    rows = fleet.rows(environment)
+    word, text = request.GET.get("config", ""), request.GET.get("q", "").strip().lower()
+    shown = [row for row in rows if (not word or row.config == word) and (not text or _matches(row, text))]
+    return {
+        "environment": environment,
+        "may": access.verbs(request.user, environment),
+        "bundle": documents.desired(environment),
+        "rows": shown,
+        "total": len(rows),
+        "counts": fleet.counts(rows),
+        "config": word,
+        "q": request.GET.get("q", ""),
+        "differing": sum(row.config != fleet.IN_SYNC for row in rows),
+        "running": Rollout.objects.filter(environment=environment, state=RolloutState.RUNNING).first(),
+        "now": timezone.now(),
+    }
+
+
+def _matches(row: fleet.Row, text: str) -> bool:
+    labels = " ".join(f"{key}={value}" for key, value in row.instance.labels.items())
+    return text in f"{row.instance.name} {row.instance.base_url} {labels}".lower()
+
+
+@require_POST
+def verify_all(request: ConsoleRequest, environment: str) -> HttpResponse:
+    """Ask every instance what it runs, now; the rows move as the answers come."""
+    found = _get_environment(request, environment, needs="instance.check")
+    with transaction.atomic():
+        audit.record("environment.check_requested", actor=request.user, target=found)
+        tasks.wake_check(found.pk)
+    messages.info(request, "Every instance is being asked what it runs. The rows change as the answers come.")
+    return redirect("sync:environment", found.name)
+
+
+@require_safe
+def rollout_list(request: ConsoleRequest, environment: str) -> HttpResponse:
+    found = _get_environment(request, environment, needs="environment.view")
+    before = request.GET.get("before", "")
+    query = found.rollouts.select_related("bundle__webhooks__document", "bundle__connections__document", "author")
+    if before.isdigit():
+        query = query.filter(number__lt=int(before))
+    page = list(query.order_by("-number")[: HISTORY + 1])
+    states: dict[int, dict[str, int]] = {}
+    for row in (
+        Rollout.objects.filter(pk__in=[rollout.pk for rollout in page])
+        .values_list("pk", "deliveries__state")
+        .annotate(n=Count("deliveries"))
+        .order_by()
+    ):
+        states.setdefault(row[0], {})[row[1]] = row[2]
+    context = {
+        "environment": found,
+        "may": access.verbs(request.user, found),
+        "rollouts": [(rollout, states.get(rollout.pk, {})) for rollout in page[:HISTORY]],
+        "older": page[HISTORY - 1].number if len(page) > HISTORY else None,
+    }
+    return render(request, "sync_app/rollout_list.html", context)
+
+
+@require_safe
+def rollout(request: ConsoleRequest, pk: int) -> HttpResponse:
+    return render(request, "sync_app/rollout.html", _rollout_context(request, pk))
+
+
+@require_safe
+def rollout_progress(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """The live part of the rollout page; its last version no longer asks for another."""
+    return render(request, "sync_app/_rollout.html", _rollout_context(request, pk))
+
+
+def _rollout_context(request: ConsoleRequest, pk: int) -> dict[str, Any]:
+    found = _get_rollout(request, pk, needs="environment.view")
+    deliveries = list(found.deliveries.select_related("instance").order_by("instance__name", "pk"))
+    counts: dict[str, int] = {}
+    for delivery in deliveries:
+        counts[delivery.state] = counts.get(delivery.state, 0) + 1
+    return {
+        "rollout": found,
+        "environment": found.environment,
+        "may": access.verbs(request.user, found.environment),
+        "deliveries": deliveries,
+        "counts": counts,
+        "verified": counts.get(DeliveryState.VERIFIED, 0),
+        "unverified": len(deliveries) - counts.get(DeliveryState.VERIFIED, 0),
+        "live": found.is_running or any(state in counts for state in UNFINISHED),
+        "now": timezone.now(),
+    }
+
+
+@require_POST
+def rollout_cancel(request: ConsoleRequest, pk: int) -> HttpResponse:
+    found = _get_rollout(request, pk, needs="rollout.cancel")
+    try:
+        rollouts.cancel(found, actor=request.user)
+        messages.success(request, f"Rollout {found.number} is cancelled. Nothing more is sent.")
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    return redirect("sync:rollout", pk)
+
+
+@require_POST
+def rollout_retry(request: ConsoleRequest, pk: int) -> HttpResponse:
+    found = _get_rollout(request, pk, needs="rollout.start")
+    try:
+        again = rollouts.retry(found, actor=request.user)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+        return redirect("sync:rollout", pk)
+    return redirect("sync:rollout", again.pk)
+
+
+@require_safe
+def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """One instance: desired against reported, and how we know."""
+    found = _get_instance(request, pk, needs="environment.view")
+    bundle = documents.desired(found.environment)
+    (row,) = fleet.rows_for([found], bundle)
+    observed = {o.kind: o for o in found.observations.filter(until=None)}
+    wanted = bundle.digests() if bundle else {}
+    context = {
+        "instance": found,
+        "environment": found.environment,
+        "may": access.verbs(request.user, found.environment),
+        "bundle": bundle,
+        "row": row,
+        "proof": [(kind, wanted.get(kind), observed.get(kind)) for kind in sorted({*wanted, *observed}, reverse=True)],
+        "history": found.observations.order_by("-since")[:HISTORY],
+        "deliveries": found.deliveries.select_related("rollout").order_by("-pk")[:HISTORY],
+    }
+    return render(request, "sync_app/instance.html", context)
+
+
+@require_POST
+def instance_import(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """Take what this instance runs as the environment's first revisions."""
+    found = _get_instance(request, pk, needs="change.publish")
+    try:
+        bundle = documents.import_from(found, actor=request.user)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+        return redirect("sync:instance", pk)
+    messages.success(request, f"Imported {bundle} from {found}.")
+    return redirect("sync:environment", found.environment.name)
+
+
+def _get_environment(request: ConsoleRequest, name: str, *, needs: str) -> Environment:
+    found = get_object_or_404(Environment, name=name)
+    access.require(request.user, needs, found)
+    return found
+
+
+def _get_rollout(request: ConsoleRequest, pk: int, *, needs: str) -> Rollout:
+    query = Rollout.objects.select_related(
+        "environment", "author", "change", "bundle__webhooks__document", "bundle__connections__document", "superseded_by"
+    )
+    found = get_object_or_404(query, pk=pk)
+    access.require(request.user, needs, found.environment)
+    return found
+
+
+def _get_instance(request: ConsoleRequest, pk: int, *, needs: str) -> Instance:
+    found = get_object_or_404(Instance.objects.select_related("environment"), pk=pk)
+    access.require(request.user, needs, found.environment)
+    return found
