@@ -1,0 +1,1 @@
+"""Promises of the agent. Nothing here imports the console."""

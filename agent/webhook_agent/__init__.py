@@ -1,0 +1,7 @@
+"""Webhook Console's embedded agent: receives, applies and proves the configuration of a webhook service."""
+
+from webhook_agent.app import ConfigAgent
+from webhook_agent.errors import Rejected, ReloadFailed
+from webhook_agent.version import __version__
+
+__all__ = ["ConfigAgent", "Rejected", "ReloadFailed", "__version__"]
