@@ -1,0 +1,53 @@
+"""python -m sample_service --port P --dir DIR --name NAME [--host 127.0.0.1]
+
+Prints `ready: <url>` once it accepts connections. Tokens come from CONFIG_ADMIN_TOKEN or from the file that
+CONFIG_ADMIN_TOKEN_FILE names: one, or several with blanks between them. Port 0 takes a free one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from sample_service.instance import build, tokens_from
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="sample_service", description="A small webhook service to try things on."
+    )
+    parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
+    parser.add_argument("--dir", type=Path, required=True, help="holds webhooks.json and connections.json")
+    parser.add_argument("--name", required=True, help="the instance's id")
+    parser.add_argument("--host", default="127.0.0.1")
+    options = parser.parse_args()
+    try:
+        options.dir.mkdir(parents=True, exist_ok=True)
+        app = build(options.dir, name=options.name, tokens=tokens_from(os.environ), environ=os.environ)
+        listener = socket.create_server((options.host, options.port), backlog=128)
+        # asyncio does this only for sockets that say they are TCP, which create_server's do not; without it
+        # every answer waits 40 ms for the client's delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except (OSError, ValueError) as error:
+        sys.exit(f"sample_service: {error}")
+    # One worker, HTTP/1.1, no lifespan: uvloop and the websocket stacks would only cost memory here.
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )
+    print(f"ready: http://{options.host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Failure drills: switches that make this instance misbehave, for tests and for trying the console out.
+
+SAMPLE_REJECT=reason  or the file DIR/reject  every reload of changed files is refused with this reason
+SAMPLE_HANG=seconds   or the file DIR/hang    a config-update is applied, and answered this much later
+SAMPLE_ALLOW_EMPTY=1                          empty documents are accepted
+SAMPLE_LENIENT=1                              entries that are no objects ("_comment") are passed over
+
+The files are read for every request, so that they can come and go while the service runs. The agent has one
+more: WEBHOOK_AGENT_CRASH_AT=step ends the process at that step of an update, as kill -9 would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from webhook_agent.http import App, Message, Receive, Scope, Send
+
+
+def hanging(app: App, folder: Path, default: str) -> App:
+    """`app`, answering config-update late."""
+
+    async def drilled(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].endswith("/admin/config-update"):
+            await app(scope, receive, send)
+            return
+        try:
+            seconds = float((folder / "hang").read_text())
+        except FileNotFoundError:
+            seconds = float(default or 0)
+
+        async def late(message: Message) -> None:
+            if message["type"] == "http.response.start" and seconds > 0:
+                await asyncio.sleep(seconds)
+            await send(message)
+
+        await app(scope, receive, late)
+
+    return drilled

@@ -1,0 +1,41 @@
+"""One instance: the service with its agent in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sample_service.app import service
+from sample_service.config import Configuration
+from sample_service.drills import hanging
+from webhook_agent import ConfigAgent, ReloadFailed
+from webhook_agent.http import App
+
+
+def build(folder: Path, *, name: str, tokens: Sequence[str], environ: Mapping[str, str]) -> App:
+    """The service with its agent in front. Raises ValueError without a token."""
+    configuration = Configuration(
+        folder, lenient=environ.get("SAMPLE_LENIENT") == "1", refuse=environ.get("SAMPLE_REJECT", "")
+    )
+    agent = ConfigAgent(
+        webhooks_path=configuration.path("webhooks"),
+        connections_path=configuration.path("connections"),
+        tokens=tokens,
+        reload=configuration.reload,
+        instance_id=name,
+        version="sample",
+        allow_empty=environ.get("SAMPLE_ALLOW_EMPTY") == "1",
+    )
+    for kind in ("webhooks", "connections"):
+        try:
+            configuration.load([kind])
+        except ReloadFailed as failure:
+            agent.not_loaded(failure.reason, kinds=[kind])
+    return hanging(agent.wrap(service(configuration)), folder, environ.get("SAMPLE_HANG", ""))
+
+
+def tokens_from(environ: Mapping[str, str]) -> list[str]:
+    """Raises OSError when the file named cannot be read."""
+    if environ.get("CONFIG_ADMIN_TOKEN_FILE"):
+        return Path(environ["CONFIG_ADMIN_TOKEN_FILE"]).read_text().split()
+    return environ.get("CONFIG_ADMIN_TOKEN", "").split()

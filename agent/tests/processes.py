@@ -1,0 +1,103 @@
+"""The sample service as a real process, talked to over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.parts import TOKEN
+
+AGENT = Path(__file__).resolve().parent.parent
+DEADLINE = 15.0  # seconds
+
+
+class NotStarted(Exception):
+    """It ended before it was ready; the message is what it printed."""
+
+
+class Process:
+    """One instance; switches go in as environment."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        began = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sample_service", "--port", "0", "--dir", str(folder), "--name", "proc"],
+            cwd=AGENT,
+            env={"PATH": os.environ.get("PATH", ""), "CONFIG_ADMIN_TOKEN": TOKEN, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        printed = [self.line()]
+        while printed[-1] and not printed[-1].startswith("ready: "):  # what it warns about comes first
+            printed.append(self.line())
+        self.started_in = time.monotonic() - began
+        if not printed[-1]:
+            self.close()
+            raise NotStarted("".join(printed))
+        self.url = printed[-1].removeprefix("ready: ").strip()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def line(self) -> str:
+        """The next line it prints; empty when it ended."""
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            assert selector.select(DEADLINE), "it prints nothing"
+        return self.process.stdout.readline()
+
+    def call(
+        self, path: str, body: Any = None, *, timeout: float = DEADLINE, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 - the address is our own
+            self.url + path, data=data, headers={"Authorization": f"Bearer {TOKEN}", **(headers or {})}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+        except socket.timeout:
+            raise TimeoutError from None
+
+    def push(self, body: Any, *, timeout: float = DEADLINE) -> tuple[int, Any]:
+        return self.call("/admin/config-update", body, timeout=timeout)
+
+    def memory_mb(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+    def wait(self) -> int:
+        return self.process.wait(DEADLINE)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.close()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait(DEADLINE)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
