@@ -31,7 +31,9 @@ NEEDS = {  # what the buttons on the review page need
 @require_safe
 def change_list(request: ConsoleRequest, environment: str) -> HttpResponse:
     found = _get_environment(request, environment, needs="environment.view")
-    query = found.changes.select_related("author", "last_editor", "bundle__webhooks__document", "bundle__connections__document")
+    query = found.changes.select_related(
+        "author", "last_editor", "bundle__webhooks__document", "bundle__connections__document"
+    )
     ended = [ChangeState.PUBLISHED, ChangeState.WITHDRAWN]
     context = {
         "environment": found,
@@ -91,9 +93,7 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
         initial[kind] = document.text if document else now.text if now else EMPTY
         base_id = document.base_id if document else now.pk if now else None
         initial[f"{kind}_base"] = base_id
-    return render(
-        request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial))
-    )
+    return render(request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial)))
 
 
 def _base_text(kind: str, base_id: int | None, current: dict[str, Any], kept: dict[str, ChangedDocument]) -> str | None:
@@ -106,7 +106,11 @@ def _base_text(kind: str, base_id: int | None, current: dict[str, Any], kept: di
 
 def _editor(request: ConsoleRequest, change: Change, form: ChangeForm) -> dict[str, Any]:
     tabs = [
-        {"kind": kind, "field": form[kind], "findings": validation.findings(kind, str(form[kind].value() or ""))}
+        {
+            "kind": kind,
+            "field": form[kind],
+            "findings": validation.findings(kind, str(form[kind].value() or "")),
+        }
         for kind in Kind.values
     ]
     return {
@@ -148,7 +152,7 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
         ],
         "summary": consequences.of_change(found),
         "approvals": changes.valid_approvals(found),
-        "reviewers": [name for name in access.who_can("change.review", found.environment)],
+        "reviewers": access.who_can("change.review", found.environment),
         "bundle": found.bundle or documents.desired(found.environment),
         "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,  # type: ignore[attr-defined]
     }

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 
 from django.db import transaction
+from webhook_agent import protocol
 
 from configs_app import documents, validation
 from configs_app.models import (
@@ -26,7 +27,6 @@ from console.errors import Refused
 from console.models import User
 from console.sealing import seal
 from instances_app.models import Environment, Kind
-from webhook_agent import protocol
 
 APPROVALS_NEEDED = 1  # per protected environment
 
@@ -117,7 +117,10 @@ def approve(change: Change, *, actor: User) -> Change:
     """Record one person's yes to these digests; enough of them and the change is approved."""
     with transaction.atomic():
         change = _locked(change)
-        _need(change.state == ChangeState.PROPOSED, f"This change is {change.state}; only a proposed one is approved.")
+        _need(
+            change.state == ChangeState.PROPOSED,
+            f"This change is {change.state}; only a proposed one is approved.",
+        )
         if actor.pk in {change.author_id, change.last_editor_id}:
             raise Refused("Somebody other than the author and the last editor has to approve.")
         Approval.objects.get_or_create(
@@ -300,9 +303,11 @@ def _digests(change: Change) -> dict[str, str]:
 
 
 def _locked(change: Change) -> Change:
-    return Change.objects.select_for_update(of=("self",)).select_related(
-        "environment", "author", "last_editor", "restores"
-    ).get(pk=change.pk)
+    return (
+        Change.objects.select_for_update(of=("self",))
+        .select_related("environment", "author", "last_editor", "restores")
+        .get(pk=change.pk)
+    )
 
 
 def _need(condition: bool, message: str) -> None:

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from webhook_agent import protocol
+
 from configs_app import changes, diffs
 from configs_app.models import Change
 from instances_app.models import Kind
-from webhook_agent import protocol
 
 REMOVED_SHARE = 0.3  # more than this part of a document's entries gone needs a typed confirmation
 NAMES_SHOWN = 6
 AUTHENTICATION = frozenset(
-    "authorization basic_auth digest_auth jwt hmac oauth1 oauth2 header_auth query_auth ip_whitelist recaptcha".split()
+    """
+    authorization basic_auth digest_auth jwt hmac oauth1 oauth2 header_auth query_auth ip_whitelist recaptcha
+    """.split()
 )
 
 
@@ -120,7 +123,8 @@ def _connections(
         yield Consequence(Risk.MEDIUM, f"Connection {name} {what}: used by {users.get(name, 0)} webhooks.")
     if difference.reordered:
         yield Consequence(
-            Risk.MEDIUM, "The connections stand in another order; the first ClickHouse one receives every payload."
+            Risk.MEDIUM,
+            "The connections stand in another order; the first ClickHouse one receives every payload.",
         )
 
 

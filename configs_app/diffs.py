@@ -6,8 +6,9 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from configs_app import secrets
 from webhook_agent import protocol
+
+from configs_app import secrets
 
 Mark = Literal["added", "removed", "same", "gap"]
 

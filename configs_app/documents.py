@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from django.db import transaction
 from django.db.models import Max
+from webhook_agent import protocol
 
 from configs_app import validation
 from configs_app.models import Bundle, Document, Revision, RevisionSource
@@ -15,7 +16,6 @@ from console.models import User
 from console.sealing import seal
 from instances_app import client
 from instances_app.models import Environment, Instance, Kind
-from webhook_agent import protocol
 
 
 def desired(environment: Environment) -> Bundle | None:
@@ -104,9 +104,7 @@ def import_first(environment: Environment, texts: Mapping[str, str], *, actor: U
         if not revisions:
             raise Refused(f"{origin} has no documents to import.")
         bundle = add_bundle(environment, revisions, author=actor)
-        audit.record(
-            "documents.imported", actor=actor, target=environment, origin=origin, digests=bundle.digests()
-        )
+        audit.record("documents.imported", actor=actor, target=environment, origin=origin, digests=bundle.digests())
     return bundle
 
 

@@ -44,9 +44,7 @@ class Revision(models.Model):
     entries = models.PositiveIntegerField()
     source = models.CharField(max_length=20, choices=RevisionSource.choices)
     message = models.CharField(max_length=500, blank=True)
-    author = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="revisions"
-    )
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="revisions")
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="children")
     restored_from = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="restorations")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -13,14 +13,18 @@ from configs_app.json_text import JsonError, Path, scan, strings
 from console.sealing import fingerprint
 
 NAMES = frozenset(
-    "authorization pass password secret jwt_secret consumer_secret token_secret client_secret api_key secret_key "
-    "channel_token aws_secret_access_key aws_access_key_id connection_string credentials consumer_key client_id".split()
+    """
+    authorization pass password secret jwt_secret consumer_secret token_secret client_secret api_key secret_key
+    channel_token aws_secret_access_key aws_access_key_id connection_string credentials consumer_key client_id
+    """.split()
 )
 SOUNDS = re.compile(r"password|passwd|secret|token|key|credential|auth|private", re.IGNORECASE)
 # Sound like secrets and are not: names of things, algorithms, places to look.
 PLAIN = frozenset(
-    "validate_token token_type key_name header_name parameter_name public_key routing_key partition_key "
-    "introspection_endpoint token_url auth_type key_prefix credentials_path".split()
+    """
+    validate_token token_type key_name header_name parameter_name public_key routing_key partition_key
+    introspection_endpoint token_url auth_type key_prefix credentials_path
+    """.split()
 )
 HEADERS = frozenset({"headers", "header"})
 REFERENCE = re.compile(r"\A\{\$(?:vault:[^}:]+|\w+)\}\Z")
@@ -57,9 +61,7 @@ def masked(text: str) -> str:
         return "This text is not valid JSON, so its secrets cannot be told from the rest; it is not shown."
     pieces: list[str] = []
     done = 0
-    hidden = [
-        (place.start, place.end, value) for path, place, value in strings(text, found) if is_secret(path, value)
-    ]
+    hidden = [(place.start, place.end, value) for path, place, value in strings(text, found) if is_secret(path, value)]
     for start, end, value in sorted(hidden):
         pieces += [text[done:start], f'"‹secret {fingerprint(value)}›"']
         done = end

@@ -9,9 +9,15 @@ urlpatterns = [
     path("e/<slug:environment>/documents/<slug:kind>/validate/", views.validate, name="validate"),
     path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/", views.revision, name="revision"),
     path(
-        "e/<slug:environment>/documents/<slug:kind>/r/<int:number>/download/", views.download, name="revision-download"
+        "e/<slug:environment>/documents/<slug:kind>/r/<int:number>/download/",
+        views.download,
+        name="revision-download",
     ),
-    path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/restore/", views.restore, name="revision-restore"),
+    path(
+        "e/<slug:environment>/documents/<slug:kind>/r/<int:number>/restore/",
+        views.restore,
+        name="revision-restore",
+    ),
     path("e/<slug:environment>/changes/", change_views.change_list, name="changes"),
     path("e/<slug:environment>/changes/new/", change_views.change_new, name="change-new"),
     path("changes/<int:pk>/", change_views.change, name="change"),

@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
+from webhook_agent import protocol
 
 from configs_app.json_text import JsonError, JsonMap, Path, line_column, scan
 from instances_app.models import Kind
-from webhook_agent import protocol
 
 
 class Level(StrEnum):
@@ -94,7 +94,7 @@ def _connection_trouble(document: dict[str, Any]) -> Trouble:
         if not isinstance(entry, dict):
             trouble.append(("B21", Level.ERROR, (name,), _not_an_object("connection", name)))
         elif not _has_text(entry.get("type")):
-            message = f"{name!r} has no type, so the service refuses the whole file. Example: \"type\": \"postgresql\"."
+            message = f'{name!r} has no type, so the service refuses the whole file. Example: "type": "postgresql".'
             trouble.append(("C3", Level.ERROR, (name,), message))
     return trouble
 
@@ -116,7 +116,14 @@ def _located(kind: str, text: str, fallback: str) -> list[Finding]:
         return [_at("J1", kind, text, (), error.offset, error.message)]
     if found.duplicates:
         return [
-            _at("A18", kind, text, path, offset, f"The key {path[-1]!r} stands here twice; the last one would win.")
+            _at(
+                "A18",
+                kind,
+                text,
+                path,
+                offset,
+                f"The key {path[-1]!r} stands here twice; the last one would win.",
+            )
             for path, offset in found.duplicates
         ]
     return [_at("J2", kind, text, (), found.places[()].start, fallback)]
@@ -128,8 +135,6 @@ def _on(rule: str, level: Level, kind: str, text: str, found: JsonMap, path: Pat
     return _at(rule, kind, text, path, offset, message, level)
 
 
-def _at(
-    rule: str, kind: str, text: str, path: Path, offset: int, message: str, level: Level = Level.ERROR
-) -> Finding:
+def _at(rule: str, kind: str, text: str, path: Path, offset: int, message: str, level: Level = Level.ERROR) -> Finding:
     line, column = line_column(text, offset)
     return Finding(rule, level, str(kind), ".".join(str(part) for part in path), line, column, message)

@@ -113,9 +113,7 @@ def validate(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
     current = changes.current_revision(found, kind)
     text = request.POST.get(kind, "").replace("\r\n", "\n")
     text = with_line_ends_of(current.text if current else None, text)
-    return render(
-        request, "configs_app/_findings.html", {"kind": kind, "findings": validation.findings(kind, text)}
-    )
+    return render(request, "configs_app/_findings.html", {"kind": kind, "findings": validation.findings(kind, text)})
 
 
 def _get_environment(request: ConsoleRequest, name: str, kind: str, *, needs: str) -> Environment:
@@ -128,5 +126,7 @@ def _get_environment(request: ConsoleRequest, name: str, kind: str, *, needs: st
 
 def _get_revision(request: ConsoleRequest, environment: str, kind: str, number: int, *, needs: str) -> Revision:
     found = _get_environment(request, environment, kind, needs=needs)
-    query = Revision.objects.select_related("document__environment", "author", "parent__document", "restored_from__document")
+    query = Revision.objects.select_related(
+        "document__environment", "author", "parent__document", "restored_from__document"
+    )
     return get_object_or_404(query, document__environment=found, document__kind=kind, number=number)

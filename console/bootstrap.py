@@ -28,13 +28,13 @@ OLDEST, NEWEST = (3, 11), (3, 13)  # the embedded Redis has wheels for these
 def main(argv: list[str]) -> int:
     """Run one command line; returns its exit code (or never: the process is replaced)."""
     if sys.version_info < OLDEST:
-        return _fail("Webhook Console needs Python 3.11 or newer; this is %s." % sys.version.split()[0])
+        return _fail(f"Webhook Console needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
     command = argv[1] if len(argv) > 1 else "help"
     if Path(sys.prefix).resolve() != VENV.resolve() and not _own_environment():
         try:
             _install(TEST_LOCK if command == "test" else RUN_LOCK)
         except (subprocess.CalledProcessError, OSError) as error:
-            return _fail("Setting up .venv failed: %s\nIs the package index reachable? Then try again." % error)
+            return _fail(f"Setting up .venv failed: {error}\nIs the package index reachable? Then try again.")
         _enter(argv)
     from console.embedded import commands  # the packages are there from here on
 
@@ -63,7 +63,7 @@ def _install(lock: Path) -> None:
         if PYTHON.exists() and stamp.exists() and stamp.read_text() in {_stamp(lock), _stamp(TEST_LOCK)}:
             return
         interpreter = _interpreter()
-        print("Setting up .venv (once; %s)" % lock.name, file=sys.stderr, flush=True)
+        print(f"Setting up .venv (once; {lock.name})", file=sys.stderr, flush=True)
         if not PYTHON.exists() or not _same_version(interpreter):
             shutil.rmtree(VENV, ignore_errors=True)
             _create(interpreter, lock)
@@ -107,9 +107,9 @@ def _interpreter() -> str:
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return str(base)
     for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
-        found = shutil.which("python3.%d" % minor)
+        found = shutil.which(f"python3.{minor}")
         if found:
-            print("Using %s: this Python is newer than the embedded Redis." % found, file=sys.stderr)
+            print(f"Using {found}: this Python is newer than the embedded Redis.", file=sys.stderr)
             return found
     print("This Python is newer than the embedded Redis; a redis-server on PATH is needed.", file=sys.stderr)
     return str(base)
@@ -123,9 +123,9 @@ def _same_version(interpreter: str) -> bool:
 
 def _pinned(name: str, lock: Path) -> str:
     """The lock's lines of one package, hashes included."""
-    found = re.search(r"^%s==(?:.*\\\n)*.*$" % re.escape(name), lock.read_text(), re.MULTILINE)
+    found = re.search(rf"^{re.escape(name)}==(?:.*\\\n)*.*$", lock.read_text(), re.MULTILINE)
     if found is None:
-        raise OSError("%s does not pin %s" % (lock.name, name))
+        raise OSError(f"{lock.name} does not pin {name}")
     return found.group() + "\n"
 
 

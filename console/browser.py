@@ -43,7 +43,8 @@ const fs = require("fs"), path = require("path"), zlib = require("zlib");
 const [from, to] = process.argv.slice(1);
 for (const name of fs.readdirSync(from)) {
   if (name.endsWith(".br")) {
-    fs.writeFileSync(path.join(to, name.slice(0, -3)), zlib.brotliDecompressSync(fs.readFileSync(path.join(from, name))));
+    const plain = zlib.brotliDecompressSync(fs.readFileSync(path.join(from, name)));
+    fs.writeFileSync(path.join(to, name.slice(0, -3)), plain);
   }
 }
 """

@@ -71,7 +71,10 @@ def database_settings(url: str, *, pool: int = 0) -> dict[str, Any]:
         # The pool checks a connection before it lends it, so a Postgres restart costs nobody a request.
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, **({"pool": {"min_size": 1, "max_size": pool, "timeout": 5}} if pool else {})},
+        "OPTIONS": {
+            "connect_timeout": 5,
+            **({"pool": {"min_size": 1, "max_size": pool, "timeout": 5}} if pool else {}),
+        },
     }
 
 

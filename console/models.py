@@ -30,9 +30,7 @@ class RoleBinding(models.Model):
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="role_bindings")
     # By name: people stand below instances_app, which must not be imported here.
-    environment = models.ForeignKey(
-        "instances_app.Environment", on_delete=models.CASCADE, related_name="role_bindings"
-    )
+    environment = models.ForeignKey("instances_app.Environment", on_delete=models.CASCADE, related_name="role_bindings")
     role = models.CharField(max_length=20, choices=Role.choices)
 
     class Meta:

@@ -78,9 +78,7 @@ TEMPLATES = [
 
 # The web server keeps a pool; workers hold a connection for a task, and a pool must not live through a fork.
 DATABASES = {
-    "default": database_settings(
-        env_str("DATABASE_URL", "postgresql:///console"), pool=env_int("CONSOLE_DB_POOL", 0)
-    )
+    "default": database_settings(env_str("DATABASE_URL", "postgresql:///console"), pool=env_int("CONSOLE_DB_POOL", 0))
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env_str("REDIS_URL", "redis://localhost:6379/0")
@@ -106,7 +104,6 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = DATA_DIR / "staticfiles"
 # Read straight from static/ and the packages: no collectstatic step that could be forgotten.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG

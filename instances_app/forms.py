@@ -6,15 +6,20 @@ import re
 
 from django import forms
 
-from instances_app.models import Environment, Instance
+from instances_app.models import Instance
 
 LABEL = re.compile(r"\A[A-Za-z][\w.-]{0,39}=[\w.:/ -]{0,80}\Z")
 
 
-class EnvironmentForm(forms.ModelForm[Environment]):
-    class Meta:
-        model = Environment
-        fields = ["name", "protected"]
+class EnvironmentForm(forms.Form):
+    name = forms.CharField(
+        max_length=40,
+        help_text="Lower-case letters, digits and dashes. It stands in addresses and in the audit trail, so it is "
+        "final. Example: production-eu",
+    )
+    protected = forms.BooleanField(
+        required=False, help_text="Changes need another person's approval before they are published."
+    )
 
 
 class InstanceForm(forms.Form):

@@ -46,9 +46,7 @@ class Environment(models.Model):
     name = models.CharField(
         max_length=40,
         unique=True,
-        validators=[
-            RegexValidator(r"^[a-z][a-z0-9-]*\Z", "Lower-case letters, digits and dashes, a letter first.")
-        ],
+        validators=[RegexValidator(r"^[a-z][a-z0-9-]*\Z", "Lower-case letters, digits and dashes, a letter first.")],
         help_text="Short and final: it stands in addresses and in the audit trail. Example: production-eu",
     )
     protected = models.BooleanField(
@@ -96,9 +94,7 @@ class Instance(models.Model):
             models.UniqueConstraint(
                 fields=["environment", "name"], condition=Q(retired_at=None), name="instance_name_once"
             ),
-            models.UniqueConstraint(
-                fields=["base_url"], condition=Q(retired_at=None), name="instance_base_url_once"
-            ),
+            models.UniqueConstraint(fields=["base_url"], condition=Q(retired_at=None), name="instance_base_url_once"),
             models.CheckConstraint(condition=Q(health__in=Health.values), name="instance_health_known"),
         ]
 
@@ -131,9 +127,7 @@ class Observation(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["instance", "kind"], condition=Q(until=None), name="observation_one_open"
-            ),
+            models.UniqueConstraint(fields=["instance", "kind"], condition=Q(until=None), name="observation_one_open"),
             models.CheckConstraint(condition=Q(kind__in=Kind.values), name="observation_kind_known"),
         ]
         indexes = [models.Index(fields=["instance", "-since"], name="observation_history")]

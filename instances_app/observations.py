@@ -59,11 +59,13 @@ def record(sightings: Iterable[Sighting]) -> None:
     }
     seen = """
         WITH seen AS (
-            SELECT * FROM unnest(%(instances)s::bigint[], %(kinds)s::text[], %(digests)s::text[], %(times)s::timestamptz[])
+            SELECT * FROM unnest(
+                %(instances)s::bigint[], %(kinds)s::text[], %(digests)s::text[], %(times)s::timestamptz[])
                 AS t(instance_id, kind, digest, at)
         )"""
     # The same digest, whole or as the 16 digits that a seed-only service reports.
-    same = "(o.digest = seen.digest OR left(o.digest, 16) = left(seen.digest, 16) AND 16 IN (length(o.digest), length(seen.digest)))"
+    same = """(o.digest = seen.digest OR
+        left(o.digest, 16) = left(seen.digest, 16) AND 16 IN (length(o.digest), length(seen.digest)))"""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             seen

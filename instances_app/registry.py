@@ -16,6 +16,7 @@ from console.sealing import seal
 from instances_app import client, observations
 from instances_app.models import Environment, Instance
 
+MACHINE_WRITTEN = {"environment", "token_sealed", "health_at", "token_refused_at", "info"}
 METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.azure.com", "metadata"})
 
 
@@ -76,7 +77,11 @@ def change(
     with transaction.atomic():
         instance = Instance.objects.select_for_update().get(pk=instance.pk)
         before = {"name": instance.name, "base_url": instance.base_url, "labels": instance.labels}
-        instance.name, instance.base_url, instance.labels = name.strip(), clean_base_url(base_url), dict(labels)
+        instance.name, instance.base_url, instance.labels = (
+            name.strip(),
+            clean_base_url(base_url),
+            dict(labels),
+        )
         if token.strip():
             instance.token_sealed, instance.token_refused_at = seal(token.strip()), None
         return _save(instance, "instance.changed", actor=actor, before=before, token_changed=bool(token.strip()))
@@ -139,7 +144,7 @@ def _forbidden(host: str) -> bool:
 def _save(instance: Instance, action: str, *, actor: User | None, **data: object) -> Instance:
     try:
         with transaction.atomic():
-            instance.full_clean(exclude=["token_sealed", "environment"], validate_constraints=False)
+            instance.clean_fields(exclude=MACHINE_WRITTEN)
             instance.save()
             audit.record(action, actor=actor, target=instance, base_url=instance.base_url, **data)
     except IntegrityError as error:

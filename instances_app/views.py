@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from django.core.exceptions import ValidationError
+from django import forms
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -24,9 +25,13 @@ def environment_new(request: ConsoleRequest) -> HttpResponse:
     form = EnvironmentForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
-        environment = registry.add_environment(data["name"], protected=data["protected"], actor=request.user)
-        messages.success(request, f"{environment} is there. Add its first instance.")
-        return redirect("instances:instance-new", environment.name)
+        try:
+            environment = registry.add_environment(data["name"], protected=data["protected"], actor=request.user)
+        except ValidationError as refusal:
+            _explain(form, refusal)
+        else:
+            messages.success(request, f"{environment} is there. Add its first instance.")
+            return redirect("instances:instance-new", environment.name)
     return render(
         request,
         "instances_app/environment_form.html",
@@ -45,9 +50,7 @@ def environment_settings(request: ConsoleRequest, environment: str) -> HttpRespo
         messages.success(request, f"{found} is {'protected' if protected else 'no longer protected'}.")
         return redirect("instances:environment-settings", found.name)
     bindings = RoleBinding.objects.filter(environment=found).select_related("user").order_by("role", "user__username")
-    return render(
-        request, "instances_app/environment_settings.html", {"environment": found, "bindings": bindings}
-    )
+    return render(request, "instances_app/environment_settings.html", {"environment": found, "bindings": bindings})
 
 
 @require_http_methods(["GET", "POST"])
@@ -103,7 +106,9 @@ def instance_retire(request: ConsoleRequest, pk: int) -> HttpResponse:
         messages.success(request, f"{instance} is retired. Nothing is sent to it any more.")
         return redirect("sync:environment", instance.environment.name)
     return render(
-        request, "instances_app/instance_retire.html", {"instance": instance, "environment": instance.environment}
+        request,
+        "instances_app/instance_retire.html",
+        {"instance": instance, "environment": instance.environment},
     )
 
 
@@ -128,5 +133,5 @@ def _get_instance(request: ConsoleRequest, pk: int, *, needs: str) -> Instance:
     return instance
 
 
-def _explain(form: InstanceForm, refusal: Refused | ValidationError) -> None:
+def _explain(form: forms.Form, refusal: Refused | ValidationError) -> None:
     form.add_error(None, refusal if isinstance(refusal, ValidationError) else str(refusal))

@@ -47,7 +47,7 @@ def _run(environment_id: int | None) -> int:
             observations.record_looks(looks)
             answered += len(looks)
         for touched_id in {environment_of[look.key] for look in looks}:
-                live.ping(touched_id, "fleet")
+            live.ping(touched_id, "fleet")
     return answered
 
 

@@ -25,7 +25,6 @@ from sync_app.models import (
     FINAL,
     UNFINISHED,
     WAITING,
-    Delivery,
     DeliveryState,
     Rollout,
     RolloutState,
@@ -155,9 +154,7 @@ def end_waiting(rollout: Rollout, *, state: DeliveryState) -> int:
     now = timezone.now()
     waiting = rollout.deliveries.filter(state__in=WAITING)
     waiting.exclude(sent_at=None).update(state=DeliveryState.UNKNOWN, changed_at=now)
-    return waiting.filter(sent_at=None).update(
-        state=state, finished_at=now, changed_at=now, next_attempt_at=None
-    )
+    return waiting.filter(sent_at=None).update(state=state, finished_at=now, changed_at=now, next_attempt_at=None)
 
 
 def _close(rollout: Rollout, counts: dict[str, int]) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from webhook_agent import protocol
+
 from configs_app import documents
 from configs_app.models import Bundle
 from instances_app.models import Environment, Instance, Observation, is_fresh
 from sync_app.models import Delivery, DeliveryState
-from webhook_agent import protocol
 
 IN_SYNC = "in sync"  # fresh reports of our digests, for every document of the bundle
 OUT_OF_SYNC = "out of sync"  # something else, and we know why: it was never sent, or a rollout ended without proof

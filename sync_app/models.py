@@ -117,9 +117,7 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
-            models.Index(
-                fields=["rollout", "next_attempt_at"], condition=Q(state__in=UNFINISHED), name="delivery_due"
-            ),
+            models.Index(fields=["rollout", "next_attempt_at"], condition=Q(state__in=UNFINISHED), name="delivery_due"),
             models.Index(fields=["instance", "-changed_at"], name="delivery_by_instance"),
         ]
 

@@ -76,8 +76,7 @@ def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any
     return {
         "environment": environment,
         "rows": rows,
-        "ticked": asked
-        or {row.instance.pk for row in rows if not differing or row.config != fleet.IN_SYNC},
+        "ticked": asked or {row.instance.pk for row in rows if not differing or row.config != fleet.IN_SYNC},
         "running": running,
         "carried": running.deliveries.filter(state__in=UNFINISHED).count() if running else 0,
         "supersede": request.POST.get("supersede") == "on",

@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 
 from django.conf import settings
+from webhook_agent import protocol
 
 from instances_app.client import Fleet, Push, Pushed
 from instances_app.models import Instance, Kind, Observation
 from sync_app import deliveries
 from sync_app.deliveries import Claim
 from sync_app.models import Rollout
-from webhook_agent import protocol
 
 WINDOW = 250  # deliveries in one worker's hands at once
 FLUSH_SECONDS = 0.25  # the longest a result waits for its batch
@@ -72,9 +72,9 @@ class Payload:
             return []
         instances = Instance.objects.in_bulk([claim.instance_id for claim in claims])
         seen: dict[int, dict[str, str]] = {}
-        for instance_id, kind, digest in Observation.objects.filter(
-            instance_id__in=instances, until=None
-        ).values_list("instance_id", "kind", "digest"):
+        for instance_id, kind, digest in Observation.objects.filter(instance_id__in=instances, until=None).values_list(
+            "instance_id", "kind", "digest"
+        ):
             seen.setdefault(instance_id, {})[kind] = digest
         return [self._job(claim, instances[claim.instance_id], seen.get(claim.instance_id, {})) for claim in claims]
 
@@ -96,9 +96,11 @@ class Payload:
                 f'"source":"webhook-console","sequence":{self.rollout.sequence},'
                 f'"request_id":"rollout-{self.rollout.pk}"'
             )
-            bodies = [f'{{"configs":[{",".join(f"{{{part}}}" for part in parts)}],{common}}}'] if batch else [
-                f"{{{part},{common}}}" for part in parts
-            ]
+            bodies = (
+                [f'{{"configs":[{",".join(f"{{{part}}}" for part in parts)}],{common}}}']
+                if batch
+                else [f"{{{part},{common}}}" for part in parts]
+            )
             self._bodies[kinds, batch] = tuple(body.encode() for body in bodies)
         return self._bodies[kinds, batch]
 

@@ -62,12 +62,12 @@ def start(
             raise Refused(f"{environment} has no revisions yet. Import or publish its documents first.")
         wanted = set(Instance.objects.active().filter(environment=environment).values_list("pk", flat=True))
         chosen = wanted if instances is None else wanted & set(instances)
-        running = Rollout.objects.select_for_update().filter(environment=environment, state=RolloutState.RUNNING).first()
+        running = (
+            Rollout.objects.select_for_update().filter(environment=environment, state=RolloutState.RUNNING).first()
+        )
         if running is not None:
             if not supersede:
-                raise Refused(
-                    f"Rollout {running.number} is still running. Wait for it, cancel it, or supersede it."
-                )
+                raise Refused(f"Rollout {running.number} is still running. Wait for it, cancel it, or supersede it.")
             unfinished = running.deliveries.filter(state__in=UNFINISHED).values_list("instance_id", flat=True)
             chosen |= wanted & set(unfinished)
         if not chosen:

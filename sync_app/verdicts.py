@@ -6,17 +6,18 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from webhook_agent import protocol
+
 from instances_app import observations
 from instances_app.client import Outcome, Pushed, Reply
 from sync_app.models import DeliveryState
-from webhook_agent import protocol
 
 LONGEST_DELAY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What the worker knew when it sent: `number` counts from 1, `sent_before` means an earlier push may have arrived."""
+    """What the worker knew when it sent: `number` counts from 1; `sent_before`: an earlier push may have arrived."""
 
     number: int
     of: int
@@ -116,7 +117,7 @@ def _again(
         # Exponential with full jitter, so that a fleet which failed together does not come back together.
         delay = random.uniform(0, min(LONGEST_DELAY, backoff * 2 ** (attempt.number - 1)))  # noqa: S311
         return Verdict(state, code, error, delay=max(delay, retry_after or 0.0))
-    if last is not None and last.status is None or state == DeliveryState.UNKNOWN and last is None:
+    if (last is not None and last.status is None) or (state == DeliveryState.UNKNOWN and last is None):
         doubt = " It is not known whether the last push arrived." if state == DeliveryState.UNKNOWN else ""
         text = f"No proof after {attempt.of} attempts. Last: {error}{doubt}"
         return Verdict(DeliveryState.UNREACHABLE, code, text[:500])

@@ -191,7 +191,12 @@ def _get_environment(request: ConsoleRequest, name: str, *, needs: str) -> Envir
 
 def _get_rollout(request: ConsoleRequest, pk: int, *, needs: str) -> Rollout:
     query = Rollout.objects.select_related(
-        "environment", "author", "change", "bundle__webhooks__document", "bundle__connections__document", "superseded_by"
+        "environment",
+        "author",
+        "change",
+        "bundle__webhooks__document",
+        "bundle__connections__document",
+        "superseded_by",
     )
     found = get_object_or_404(query, pk=pk)
     access.require(request.user, needs, found.environment)

@@ -18,9 +18,7 @@ from sample_service.instance import build, tokens_from
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="sample_service", description="A small webhook service to try things on."
-    )
+    parser = argparse.ArgumentParser(prog="sample_service", description="A small webhook service to try things on.")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
     parser.add_argument("--dir", type=Path, required=True, help="holds webhooks.json and connections.json")
     parser.add_argument("--name", required=True, help="the instance's id")

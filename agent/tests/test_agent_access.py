@@ -49,9 +49,7 @@ async def test_any_of_several_tokens_opens(service: Service) -> None:
     assert (await client.get("/admin/config-version", token="third-token")).status == 401
 
 
-@pytest.mark.parametrize(
-    "tokens", ["", "  ", [], [""], ["good", ""], ["good", " "], "two words", "schlüssel"]
-)
+@pytest.mark.parametrize("tokens", ["", "  ", [], [""], ["good", ""], ["good", " "], "two words", "schlüssel"])
 def test_it_is_not_constructed_without_a_usable_token(service: Service, tokens: object) -> None:
     with pytest.raises(ValueError, match="token"):
         agent_for(service, tokens=tokens)

@@ -12,9 +12,7 @@ from tests.parts import NEW, OLD, TOKEN, Client, Service, agent_for, held, nothi
 from webhook_agent.http import Message
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/admin", "/admin/", "/admin/other", "/admin/config-update/", "/x/admin/config"]
-)
+@pytest.mark.parametrize("path", ["/", "/admin", "/admin/", "/admin/other", "/admin/config-update/", "/x/admin/config"])
 async def test_every_other_path_is_the_hosts(client: Client, path: str) -> None:
     assert (await client.post(path, token=None)).body == b"the host"
 
@@ -137,9 +135,7 @@ async def test_the_files_may_live_apart_and_behind_a_link(tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "state").iterdir()] == [".webhook_agent.journal"]
 
 
-async def test_a_fault_of_the_agent_is_logged_and_not_told(
-    service: Service, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_fault_of_the_agent_is_logged_and_not_told(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     client = Client(agent_for(service).wrap(nothing))
     (service.folder / "webhooks.json").unlink()
     (service.folder / "webhooks.json").mkdir()

@@ -56,8 +56,7 @@ def test_what_is_written_reads_back_for_many_random_documents() -> None:
 
 def _word(chance: random.Random) -> str:
     return "".join(
-        chance.choice([*string.printable, chr(chance.randrange(0x110000))])
-        for _ in range(chance.randrange(12))
+        chance.choice([*string.printable, chr(chance.randrange(0x110000))]) for _ in range(chance.randrange(12))
     )
 
 

@@ -24,9 +24,7 @@ async def test_the_version_of_a_fresh_start_is_what_was_on_disk(client: Client) 
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_a_file_edited_by_hand_is_told_apart_from_what_the_host_runs(
-    client: Client, service: Service
-) -> None:
+async def test_a_file_edited_by_hand_is_told_apart_from_what_the_host_runs(client: Client, service: Service) -> None:
     lay(service.folder, {"webhooks": NEW["webhooks"]})
     version = (await client.get("/admin/config-version")).json
     assert version["webhooks_digest"] == WEBHOOKS
@@ -49,9 +47,7 @@ async def test_edits_of_equal_size_in_quick_succession_are_all_seen(client: Clie
         assert on_disk == protocol.digest({letter: {"module": "log"}})
 
 
-async def test_instance_info_has_the_fields_of_the_proposal_and_ours(
-    client: Client, service: Service
-) -> None:
+async def test_instance_info_has_the_fields_of_the_proposal_and_ours(client: Client, service: Service) -> None:
     info = (await client.get("/admin/instance-info")).json
     assert info == {
         "instance_id": "one",

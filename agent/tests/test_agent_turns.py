@@ -9,9 +9,7 @@ from tests.parts import NEW, OLD, Client, Service, client_for, held, pair, singl
 UPDATE = "/admin/config-update"
 
 
-async def test_updates_wait_for_each_other_and_the_last_sequence_wins(
-    client: Client, service: Service
-) -> None:
+async def test_updates_wait_for_each_other_and_the_last_sequence_wins(client: Client, service: Service) -> None:
     bodies = [single("webhooks", {f"w{number}": {"module": "log"}}, sequence=number) for number in range(12)]
     answers = await asyncio.gather(*(client.post(UPDATE, body) for body in bodies))
     assert {answer.json["outcome"] for answer in answers} <= {"applied", "stale"}
@@ -73,7 +71,5 @@ async def test_an_update_runs_to_its_end_when_the_request_is_cancelled(service: 
         await request
     leave.set()
     await loaded.wait()
-    answer = await client.post(
-        UPDATE, single("webhooks", NEW["webhooks"])
-    )  # behind it, through the same lock
+    answer = await client.post(UPDATE, single("webhooks", NEW["webhooks"]))  # behind it, through the same lock
     assert answer.json["outcome"] == "unchanged"

@@ -9,9 +9,7 @@ from webhook_agent import Rejected, ReloadFailed, protocol
 UPDATE = "/admin/config-update"
 
 
-async def test_it_applies_one_document_and_answers_with_digests_read_back(
-    client: Client, service: Service
-) -> None:
+async def test_it_applies_one_document_and_answers_with_digests_read_back(client: Client, service: Service) -> None:
     config = NEW["webhooks"]
     answer = await client.post(UPDATE, single("webhooks", config, request_id="r-1", sequence=7))
     assert answer.status == 200
@@ -95,9 +93,7 @@ async def test_a_refused_first_document_leaves_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "webhooks.json").exists()
 
 
-async def test_a_rollback_leaves_the_previous_file_of_the_last_good_update(
-    client: Client, service: Service
-) -> None:
+async def test_a_rollback_leaves_the_previous_file_of_the_last_good_update(client: Client, service: Service) -> None:
     first = (service.folder / "webhooks.json").read_bytes()
     await client.post(UPDATE, single("webhooks", {"second": {"module": "log"}}))
     service.refuse["new"] = "no"
@@ -105,9 +101,7 @@ async def test_a_rollback_leaves_the_previous_file_of_the_last_good_update(
     assert (service.folder / "webhooks.json.previous").read_bytes() == first
 
 
-async def test_a_host_that_does_not_take_its_old_files_back_is_degraded(
-    client: Client, service: Service
-) -> None:
+async def test_a_host_that_does_not_take_its_old_files_back_is_degraded(client: Client, service: Service) -> None:
     service.refuse.update({"new": "broken new", "old": "broken old"})
     answer = await client.post(UPDATE, single("webhooks", NEW["webhooks"]))
     assert answer.json["error"] == "broken new"
@@ -182,9 +176,7 @@ async def test_only_the_changed_half_of_a_batch_is_loaded(client: Client, servic
     assert service.reloads == [("connections",)]
 
 
-async def test_a_hand_edited_file_is_overwritten_by_what_the_host_runs(
-    client: Client, service: Service
-) -> None:
+async def test_a_hand_edited_file_is_overwritten_by_what_the_host_runs(client: Client, service: Service) -> None:
     lay(service.folder, {"webhooks": {"by": {"module": "hand"}}})
     answer = await client.post(UPDATE, single("webhooks", OLD["webhooks"]))
     assert answer.json["outcome"] == "applied"

@@ -106,9 +106,7 @@ async def test_save_to_disk_keeps_every_payload_inside_its_folder(client: Client
     assert not (tmp_path.parent / "outside").exists()
 
 
-async def test_a_chain_runs_every_step(
-    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_chain_runs_every_step(client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     step = {"module": "save_to_disk", "module-config": {"path": "chained"}}
     await push(client, both={"chain": ["log", step]})
     assert (await client.post("/webhook/both", b"x")).status == 200

@@ -74,9 +74,7 @@ class Documents:
         changed = {
             kind: proposed
             for kind, proposed in update.documents.items()
-            if not (
-                same(self.state.digest(kind), proposed.digest) and same(found[kind].digest, proposed.digest)
-            )
+            if not (same(self.state.digest(kind), proposed.digest) and same(found[kind].digest, proposed.digest))
         }
         if update.dry_run:
             details = {
@@ -135,9 +133,7 @@ class Documents:
             await self._host.reload(found)
         except ReloadFailed as failure:
             self.state.failed(found, failure.reason)
-            raise Problem(
-                422, protocol.REJECTED, failure.reason, more={"outcome": protocol.REJECTED}
-            ) from None
+            raise Problem(422, protocol.REJECTED, failure.reason, more={"outcome": protocol.REJECTED}) from None
         self.state.succeeded(found)
         return list(found)
 
@@ -206,6 +202,4 @@ def _disk_problem(error: OSError) -> Problem:
     """What to answer when the disk says no; names neither file nor folder."""
     if files.is_read_only(error):
         return Problem(409, protocol.READ_ONLY, "The documents of this instance cannot be written here.")
-    return Problem(
-        500, protocol.WRITE_FAILED, f"The disk refused ({error.strerror or type(error).__name__})."
-    )
+    return Problem(500, protocol.WRITE_FAILED, f"The disk refused ({error.strerror or type(error).__name__}).")

@@ -150,9 +150,7 @@ class ConfigAgent:
             raise Problem(401, protocol.UNAUTHORISED, "This needs `Authorization: Bearer <token>`.")
         wait = wait or self._requests.take(client)
         if wait:
-            raise Problem(
-                429, protocol.RATE_LIMITED, "Too many requests from this address.", retry_after=wait
-            )
+            raise Problem(429, protocol.RATE_LIMITED, "Too many requests from this address.", retry_after=wait)
 
     async def _config_update(self, request: Request) -> Response:
         body = await request.body(self._max_body)

@@ -76,9 +76,7 @@ class Request:
 
 
 class Response:
-    def __init__(
-        self, status: int, body: Mapping[str, Any] | bytes, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, body: Mapping[str, Any] | bytes, headers: Mapping[str, str] | None = None) -> None:
         self.status = status
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.headers = dict(headers or {})

@@ -43,9 +43,7 @@ def _hashed(token: bytes) -> bytes:
 class Buckets:
     """A token bucket per client: `burst` at once, `per_second` in the long run."""
 
-    def __init__(
-        self, *, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_second = per_second
         self._burst = max(1.0, burst)
         self._clock = clock

@@ -23,9 +23,7 @@ Document = dict[str, Any]
 # Error codes: `code` of an answer whose `status` is "error".
 UNAUTHORISED: Final = "unauthorised"  # 401: no token, or one this agent does not know
 TOO_LARGE: Final = "too_large"  # 413: the request body is over the agent's limit
-RATE_LIMITED: Final = (
-    "rate_limited"  # 429: too many requests from this client; Retry-After says how long to wait
-)
+RATE_LIMITED: Final = "rate_limited"  # 429: too many requests from this client; Retry-After says how long to wait
 MALFORMED: Final = "malformed"  # 400: not strict JSON with an object on top; 422 when it is the file on disk
 SHAPE: Final = "shape"  # 400: JSON, but not a request of this protocol
 DIGEST_MISMATCH: Final = "digest_mismatch"  # 400: the document received is not the one the sender digested
@@ -76,9 +74,7 @@ class ProtocolError(ValueError):
     `line` and `column` (from 1) are known for errors of syntax, else None.
     """
 
-    def __init__(
-        self, code: str, message: str, *, line: int | None = None, column: int | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, *, line: int | None = None, column: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message

@@ -45,6 +45,4 @@ class Turns:
 
 
 def _busy() -> Problem:
-    return Problem(
-        503, protocol.BUSY, "Another update is under way on this instance.", retry_after=_RETRY_AFTER
-    )
+    return Problem(503, protocol.BUSY, "Another update is under way on this instance.", retry_after=_RETRY_AFTER)

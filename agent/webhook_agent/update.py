@@ -87,9 +87,7 @@ def _proposed(item: object, *, allow_empty: bool) -> tuple[str, Proposed]:
     if not isinstance(document, dict):
         raise _shape(f"The `config` of {kind} must be an object.")
     if not document and not allow_empty:
-        raise Problem(
-            400, protocol.EMPTY, f"The {kind} document is empty; this instance does not accept that."
-        )
+        raise Problem(400, protocol.EMPTY, f"The {kind} document is empty; this instance does not accept that.")
     try:
         protocol.check_depth(document)
     except protocol.ProtocolError as error:

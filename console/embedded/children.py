@@ -68,7 +68,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
-            preexec_fn=die_with_parent(self.stop_with),  # noqa: PLW1509 - only prctl and kill run there
+            preexec_fn=die_with_parent(self.stop_with),
             **extra,
         )
         self.started_at = time.monotonic()

@@ -1,9 +1,9 @@
 """The data folder: where everything lives that must survive, and the secrets that are made once.
 
-    postgres/ redis/     the services' own files       logs/              what the processes print
-    secret_key seal_keys made once, 0600               credentials.json   generated sign-ins
-    demo.json            sample instances and tokens   instances.json     their addresses
-    up.lock              held while `up` runs; says its URL
+postgres/ redis/     the services' own files       logs/              what the processes print
+secret_key seal_keys made once, 0600               credentials.json   generated sign-ins
+demo.json            sample instances and tokens   instances.json     their addresses
+up.lock              held while `up` runs; says its URL
 """
 
 from __future__ import annotations

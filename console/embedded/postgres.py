@@ -100,10 +100,24 @@ def wait(server: Postgres, child: Child, *, database: str = "console") -> None:
 
 
 def _initdb(server: Postgres, *, fast: bool) -> None:
-    words = [str(server.binaries / "initdb"), "-D", str(server.data), "-U", "postgres", "-E", "UTF8", "--no-locale"]
+    words = [
+        str(server.binaries / "initdb"),
+        "-D",
+        str(server.data),
+        "-U",
+        "postgres",
+        "-E",
+        "UTF8",
+        "--no-locale",
+    ]
     words += ["--auth-local=trust", "--auth-host=scram-sha-256", *(["--no-sync"] if fast else [])]
     done = subprocess.run(
-        words, cwd=server.sockets, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}, **_as(server.user)
+        words,
+        cwd=server.sockets,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin"},
+        **_as(server.user),
     )
     if done.returncode:
         raise RuntimeError(f"initdb failed: {done.stderr.strip()[-500:]}")

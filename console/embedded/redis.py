@@ -29,7 +29,15 @@ class Redis:
 
     def child(self, *, keep: bool = True, log: Path | None = None, echo: bool = True) -> Child:
         """The server as a supervised process; with `keep` it remembers through a kill (append-only file)."""
-        command = [str(self.binary), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
+        command = [
+            str(self.binary),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--unixsocketperm",
+            "700",
+        ]
         command += ["--dir", str(self.data), "--save", "", "--appendonly", "yes" if keep else "no"]
         return Child(
             name="redis",

@@ -107,9 +107,7 @@ def _start(data: Path, port: int, running: Running, children: list[Child], stop:
         run(child)
     python = sys.executable
     run(Child("worker", [python, "-m", "celery", *_worker_options(data)], environment, patience=20.0, cwd=ROOT))
-    web = run(
-        Child("web", [python, "-m", "console.server", "--port", str(port)], environment, patience=8.0, cwd=ROOT)
-    )
+    web = run(Child("web", [python, "-m", "console.server", "--port", str(port)], environment, patience=8.0, cwd=ROOT))
     url = f"http://localhost:{port}/"
     _wait_ready(url, web, stop)
     running.say(url=url, pid=os.getpid(), environment=services)
@@ -123,7 +121,7 @@ def _start(data: Path, port: int, running: Running, children: list[Child], stop:
 
 def _worker_options(data: Path) -> list[str]:
     return [
-        *["-A", "console", "worker", "-P", "threads", "-c", "4", "-l", "WARNING"],
+        *["-q", "-A", "console", "worker", "-P", "threads", "-c", "4", "-l", "WARNING"],
         *["-B", "-s", str(data / "beat-schedule"), "--without-gossip", "--without-mingle"],
     ]
 
@@ -167,5 +165,3 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-

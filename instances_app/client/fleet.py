@@ -20,11 +20,11 @@ from typing import Any, Self
 
 import aiohttp
 import uvloop
+from webhook_agent import protocol
 
 from console import __version__
 from instances_app.client import replies
 from instances_app.client.replies import Outcome, Reply, Target, silent
-from webhook_agent import protocol
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Fleet:
                 if content is None:
                     return replies.too_large(response.status, started=started)
                 return replies.classify(response.status, response.headers, content, started=started)
-        except Exception as error:  # noqa: BLE001 - a job must always end in a reply; what is not known is logged
+        except Exception as error:
             return _failure(error, started=started, read_timeout=self._read)
 
 
@@ -193,10 +193,7 @@ async def _at_most(response: aiohttp.ClientResponse, limit: int) -> bytes | None
 def shows(reply: Reply, wanted: Mapping[str, str]) -> bool:
     """Whether a config-version answer reports every wanted digest, whole or as its first 16 digits."""
     return reply.outcome == Outcome.OK and all(
-        any(
-            protocol.same(digest, str(reply.body.get(name) or ""))
-            for name in (f"{kind}_digest", f"{kind}_version")
-        )
+        any(protocol.same(digest, str(reply.body.get(name) or "")) for name in (f"{kind}_digest", f"{kind}_version"))
         for kind, digest in wanted.items()
     )
 

@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,7 @@ class Counted:
 
 
 def _read(name: str) -> Iterator[dict[str, Any]]:
-    source = sys.stdin if name == "-" else Path(name).open(encoding="utf-8")
-    with source:
+    with nullcontext(sys.stdin) if name == "-" else Path(name).open(encoding="utf-8") as source:
         for number, line in enumerate(source, 1):
             try:
                 yield json.loads(line)

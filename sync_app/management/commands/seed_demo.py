@@ -29,7 +29,7 @@ WEBHOOKS = {
         "data_type": "json",
         "module": "save_to_disk",
         "module-config": {"path": "received/orders"},
-        "authorization": "Bearer {$ORDERS_TOKEN:demo-orders-token}",
+        "authorization": "Bearer demo-orders-token",
     },
     "newsletter": {"data_type": "json", "module": "log"},
 }

@@ -1,0 +1,75 @@
+"""The cast and the props of the tests.
+
+Olga operates, Anna approves, Victor views, Adam is admin, Ida audits; Stella has no role here at all.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from configs_app import changes, documents
+from configs_app.models import Bundle, Change
+from console.models import Role, RoleBinding, User
+from instances_app import registry
+from instances_app.models import Environment, Instance, Kind
+
+PASSWORD = "correct-horse-battery"  # noqa: S105 - of people who exist in tests only
+WEBHOOKS: dict[str, Any] = {"orders": {"module": "log"}, "refunds": {"module": "log", "authorization": "Bearer s3cret"}}
+CONNECTIONS: dict[str, Any] = {"db": {"type": "postgresql", "host": "db.example.com", "port": 5432, "password": "pw-1"}}
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Everybody, in one environment."""
+
+    environment: Environment
+    olga: User
+    anna: User
+    victor: User
+    adam: User
+    ida: User
+    stella: User
+
+
+def cast(name: str = "staging", *, protected: bool = False) -> Cast:
+    environment = registry.add_environment(name, protected=protected, actor=None)
+    roles = {"olga": Role.OPERATOR, "anna": Role.APPROVER, "victor": Role.VIEWER, "adam": Role.ADMIN}
+    people = {who: person(who) for who in (*roles, "ida", "stella")}
+    people["ida"].auditor = True
+    people["ida"].save()
+    for who, role in roles.items():
+        RoleBinding.objects.create(user=people[who], environment=environment, role=role)
+    return Cast(environment, **people)
+
+
+def person(name: str) -> User:
+    return User.objects.filter(username=name).first() or User.objects.create_user(name, password=PASSWORD)
+
+
+def text(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2) + "\n"
+
+
+def bundle(
+    environment: Environment, webhooks: dict[str, Any] | None = None, connections: dict[str, Any] | None = None
+) -> Bundle:
+    """The environment's first documents."""
+    texts = {
+        Kind.WEBHOOKS: text(WEBHOOKS if webhooks is None else webhooks),
+        Kind.CONNECTIONS: text(CONNECTIONS if connections is None else connections),
+    }
+    return documents.import_first(environment, texts, actor=None, origin="a test")
+
+
+def instance(environment: Environment, name: str = "one", base_url: str = "", token: str = "t0ken") -> Instance:
+    url = base_url or f"http://127.0.0.1:1/{name}"
+    return registry.register(environment, name=name, base_url=url, token=token, actor=None)
+
+
+def draft(environment: Environment, *, actor: User, title: str = "A change", **texts: str) -> Change:
+    """A change with these texts, on today's base: ``draft(env, actor=olga, webhooks="{...}")``."""
+    change = changes.open_draft(environment, actor=actor, title=title)
+    bases = {kind: getattr(changes.current_revision(environment, kind), "pk", None) for kind in texts}
+    return changes.save(change, texts, bases=bases, actor=actor)
