@@ -121,9 +121,10 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         return page
 
     yield opened
+    complaints = list(problems)  # before closing: that interrupts event streams, and the pages say so
     for context in contexts:
         context.close()
-    unexpected = [text for text in problems if "net::ERR" not in text and "status of 422" not in text]
+    unexpected = [text for text in complaints if "net::ERR" not in text and "status of 422" not in text]
     assert not unexpected, f"the page complained: {unexpected}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from types import FrameType
 
 import uvicorn
@@ -25,6 +26,8 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
     os.environ.setdefault("CONSOLE_DB_POOL", "8")
+    # whitenoise hands over plain file iterators; Django says so for every file, and it is of no use to anybody.
+    warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
     config = uvicorn.Config(
         "console.asgi:application",
         host=options.host,

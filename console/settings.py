@@ -150,7 +150,9 @@ STALE_SECONDS = env_int("CONSOLE_STALE_SECONDS", 120, minimum=2)
 CELERY_BROKER_URL = celery_broker(REDIS_URL)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False  # a wake-up that cannot be sent is beat's job, not the request's
-CELERY_TASK_ACKS_LATE = True
+# Acknowledged on receipt: a message is only a wake-up, beat finds what a lost one leaves behind, and a late
+# acknowledgement after Redis was restarted ends the whole worker (kombu 5.7 acks on the channel that is gone).
+CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {

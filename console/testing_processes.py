@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import kombu.pools
 import pytest
 import redis as redis_client
 from django.conf import settings
@@ -33,8 +34,10 @@ from django.db import connection
 
 from console import live
 from console.bootstrap import ROOT
+from console.celery import app
 from console.embedded import redis
 from console.embedded.children import die_with_parent
+from console.environ import celery_broker
 
 TIMINGS = {
     "CONSOLE_LEASE_SECONDS": "2",
@@ -128,18 +131,12 @@ def redis_process(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pr
 
     process.start = start  # type: ignore[method-assign]
     process.start()
-    from console.celery import app
-    from console.environ import celery_broker
-
     monkeypatch.setattr(settings, "REDIS_URL", server.url())
     monkeypatch.setattr(live, "_publisher", None)
-    app.conf.broker_url = celery_broker(server.url())
-    app.pool.force_close_all()
-    app._pool = None
+    _use_broker(server.url())
     yield process
     process.stop()
-    app.conf.broker_url = settings.CELERY_BROKER_URL
-    app._pool = None
+    _use_broker(os.environ["REDIS_URL"])
 
 
 @pytest.fixture
@@ -202,6 +199,13 @@ def sample_instances(scratch: Path) -> Iterator[Callable[..., list[SampleInstanc
     for instance in started:
         instance.kill()
         _print_output(instance)
+
+
+def _use_broker(url: str) -> None:
+    """Celery keeps its connections in three places; all of them have to forget the old broker."""
+    kombu.pools.reset()
+    app._pool = app.amqp._producer_pool = None
+    app.conf.broker_url = celery_broker(url)
 
 
 def free_port() -> int:

@@ -11,8 +11,8 @@ urlpatterns = [
     path("live/<slug:environment>/", views.live_stream, name="live"),
     path("healthz", views.healthz, name="healthz"),
     path("", include("instances_app.urls")),
+    path("", include("sync_app.urls")),  # changes/<pk>/publish/ stands before configs' changes/<pk>/<verb>/
     path("", include("configs_app.urls")),
-    path("", include("sync_app.urls")),
 ]
 
 handler403 = "console.views.denied"

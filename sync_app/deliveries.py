@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from console import audit, live
 from instances_app import observations
-from instances_app.client import Pushed
+from instances_app.client import Outcome, Pushed
 from instances_app.models import Instance
 from instances_app.observations import Sighting
 from sync_app import verdicts
@@ -189,6 +189,13 @@ def _sightings(results: Sequence[tuple[Claim, Pushed]]) -> Iterable[Sighting]:
                 break
 
 
+def _left_at(pushed: Pushed) -> datetime | None:
+    """When a push left us; a connection that never came about sent nothing."""
+    if pushed.sent_at is None or all(reply.outcome == Outcome.UNREACHABLE for reply in pushed.sent):
+        return None
+    return datetime.fromtimestamp(pushed.sent_at, UTC)
+
+
 def _update(results: Sequence[tuple[Claim, Pushed]], verdicts_: Sequence[Verdict], now: datetime) -> None:
     """One UPDATE for the whole batch, fenced by state and attempt."""
 
@@ -203,9 +210,7 @@ def _update(results: Sequence[tuple[Claim, Pushed]], verdicts_: Sequence[Verdict
         "errors": [verdict.error[:500] for verdict in verdicts_],
         "evidence": [verdict.evidence for verdict in verdicts_],
         "due": [due(verdict) for verdict in verdicts_],
-        "sent": [
-            None if pushed.sent_at is None else datetime.fromtimestamp(pushed.sent_at, UTC) for _, pushed in results
-        ],
+        "sent": [_left_at(pushed) for _, pushed in results],
         "final": [verdict.state in FINAL for verdict in verdicts_],
         "now": now,
     }

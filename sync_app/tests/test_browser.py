@@ -1,0 +1,136 @@
+"""What an operator does, in a real browser on real parts: sign in, edit, publish, watch it being proven."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from configs_app.models import Change
+from console import testing
+from console.testing_processes import Process, SampleInstance, Web, until
+from sync_app.models import Rollout
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+Start = Callable[..., list[SampleInstance]]
+
+
+def sign_in(page: Page, web: Web, name: str) -> None:
+    page.goto(f"{web.url}/login/")
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(testing.PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{web.url}/")
+
+
+def type_webhooks(page: Page, text: str) -> None:
+    """Replace the whole text in the editor, as a person would: select all, paste."""
+    editor = page.locator("#panel-webhooks .cm-content")
+    editor.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(text)
+
+
+def status(instance: SampleInstance, webhook: str) -> int:
+    request = urllib.request.Request(f"{instance.base_url}/webhook/{webhook}", data=b"{}", method="POST")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own http address
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_an_operator_edits_publishes_and_sees_three_rows_turn_verified(
+    open_page: Callable[..., Page], web_process: Web, worker_process: Process, sample_instances: Start
+) -> None:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    fleet = sample_instances(3)
+    for number, running in enumerate(fleet):
+        testing.instance(cast.environment, f"instance-{number}", running.base_url, running.token)
+    page = open_page()
+    sign_in(page, web_process, "olga")
+    page.get_by_role("link", name="staging").first.click()
+    page.get_by_role("button", name="Edit documents").click()
+    page.get_by_label("What is this change for?").fill("Accept payments")
+
+    type_webhooks(page, '{"payments": {"module": "log"},}')
+    page.get_by_text("A comma before").wait_for()  # found by the server while typing, shown with its place
+    type_webhooks(page, '{"orders": {"module": "log"}, "payments": {"module": "log"}}')
+    page.get_by_text("No problems found").first.wait_for()
+    page.get_by_role("button", name="Review and publish").click()
+    page.get_by_text("1 webhook added: payments").wait_for()
+    page.get_by_text("1 webhook removed, will answer 404: refunds").wait_for()
+    page.get_by_role("link", name="Publish…").click()
+    page.get_by_text("3 of 3 selected").first.wait_for()
+    page.get_by_label("Name of the environment").fill("staging")  # half of the entries go: typed confirmation
+    assert [status(instance, "payments") for instance in fleet] == [404, 404, 404]
+    pressed = time.monotonic()
+    page.get_by_role("button", name="Publish to").click()
+    until(lambda: [status(instance, "payments") for instance in fleet] == [200, 200, 200], what="three answers of 200")
+    applied = time.monotonic() - pressed
+
+    page.get_by_text("3 of 3 verified").wait_for()
+    assert page.locator("tbody .state", has_text="verified").count() == 3
+    page.locator(".head .state", has_text="succeeded").wait_for()  # moved without a reload
+    assert applied < 2
+    assert [status(instance, "refunds") for instance in fleet] == [404, 404, 404]
+
+
+def test_in_production_another_person_has_to_approve_in_the_browser(
+    open_page: Callable[..., Page], web_process: Web, worker_process: Process, sample_instances: Start
+) -> None:
+    cast = testing.cast("production", protected=True)
+    testing.bundle(cast.environment)
+    (running,) = sample_instances(1)
+    testing.instance(cast.environment, "one", running.base_url, running.token)
+    webhooks = testing.text({**testing.WEBHOOKS, "payments": {"module": "log"}})
+    change = testing.draft(cast.environment, actor=cast.olga, webhooks=webhooks)
+    olga = open_page()
+    sign_in(olga, web_process, "olga")
+    olga.goto(f"{web_process.url}/changes/{change.pk}/")
+    assert olga.get_by_role("link", name="Publish…").count() == 0
+    olga.get_by_role("button", name="Propose for approval").click()
+    olga.get_by_text("another person has to approve").wait_for()
+
+    anna = open_page(color_scheme="dark")
+    sign_in(anna, web_process, "anna")
+    anna.get_by_role("link", name="A change").click()
+    anna.get_by_role("button", name="Approve these contents").click()
+    anna.locator(".head .state", has_text="approved").wait_for()
+
+    olga.reload()
+    olga.get_by_role("link", name="Publish…").click()
+    olga.get_by_role("button", name="Publish to").click()
+    olga.get_by_text("1 of 1 verified").wait_for()
+    assert Change.objects.get(pk=change.pk).state == "published"
+    assert Rollout.objects.get().change_id == change.pk
+
+
+def test_typed_text_survives_a_save_that_is_refused(open_page: Callable[..., Page], web_process: Web) -> None:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    change = testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text({"a": {"module": "log"}}))
+    page = open_page()
+    sign_in(page, web_process, "olga")
+    page.goto(f"{web_process.url}/changes/{change.pk}/edit/")
+    type_webhooks(page, '{"mine": {"module": "log"}}')
+    from configs_app import changes
+
+    text = testing.text({"theirs": {"module": "log"}})
+    base = change.documents.get().base_id
+    changes.save(change, {"webhooks": text}, bases={"webhooks": base}, actor=cast.adam)
+
+    page.get_by_role("button", name="Save draft").click()
+
+    page.get_by_text("adam saved this change while you were typing").wait_for()
+    assert "mine" in page.locator("#id_webhooks").input_value()
+    assert "theirs" in Change.objects.get().documents.get().text
