@@ -13,6 +13,7 @@ from console import testing
 from console.errors import Refused
 from console.testing import Cast
 from console.testing_processes import Process, SampleInstance, until
+from instances_app import registry
 from sync_app import rollouts
 from sync_app.models import Delivery, Rollout
 
@@ -26,7 +27,8 @@ def begin(fleet: list[SampleInstance]) -> Cast:
     cast = testing.cast()
     testing.bundle(cast.environment)
     for number, running in enumerate(fleet):
-        testing.instance(cast.environment, f"i{number}", running.base_url, running.token)
+        instance = testing.instance(cast.environment, f"i{number}", running.base_url, running.token)
+        registry.check(instance, actor=cast.olga)  # as the page does: it learns what the agent can do
     return cast
 
 
