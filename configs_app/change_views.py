@@ -154,7 +154,7 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
         "approvals": changes.valid_approvals(found),
         "reviewers": access.who_can("change.review", found.environment),
         "bundle": found.bundle or documents.desired(found.environment),
-        "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,  # type: ignore[attr-defined]
+        "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,
     }
     return render(request, "configs_app/change.html", context)
 

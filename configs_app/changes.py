@@ -82,7 +82,8 @@ def save(
             )
         before = _digests(change)
         for kind, text in texts.items():
-            base = Revision.objects.get(pk=bases[kind]) if bases.get(kind) else None
+            base_id = bases.get(kind)
+            base = Revision.objects.get(pk=base_id) if base_id else None
             if base is not None and (base.environment != change.environment or base.document.kind != kind):
                 raise Refused("That base revision belongs to another document.")
             if base is not None and text == base.text:

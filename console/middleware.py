@@ -35,7 +35,7 @@ def client_address(request: HttpRequest) -> str:
     """The peer; behind a trusted proxy the last hop it wrote down (what stands before that is hearsay)."""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     if settings.BEHIND_PROXY and forwarded:
-        return forwarded.rsplit(",", 1)[-1].strip()[:45]
+        return str(forwarded).rsplit(",", 1)[-1].strip()[:45]
     return str(request.META.get("REMOTE_ADDR", ""))[:45]
 
 

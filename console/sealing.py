@@ -26,7 +26,7 @@ def seal(plain: str) -> bytes:
     return _keys(tuple(settings.SEAL_KEYS)).encrypt(plain.encode("utf-8", "surrogatepass"))
 
 
-def unseal(sealed: bytes) -> str:
+def unseal(sealed: bytes | memoryview) -> str:
     try:
         return _keys(tuple(settings.SEAL_KEYS)).decrypt(bytes(sealed)).decode("utf-8", "surrogatepass")
     except InvalidToken:

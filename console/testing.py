@@ -56,7 +56,7 @@ def bundle(
     environment: Environment, webhooks: dict[str, Any] | None = None, connections: dict[str, Any] | None = None
 ) -> Bundle:
     """The environment's first documents."""
-    texts = {
+    texts: dict[str, str] = {
         Kind.WEBHOOKS: text(WEBHOOKS if webhooks is None else webhooks),
         Kind.CONNECTIONS: text(CONNECTIONS if connections is None else connections),
     }

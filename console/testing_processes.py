@@ -79,7 +79,7 @@ class Process:
                 stdout=output,
                 stderr=output,
                 process_group=0,
-                preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - only prctl and kill run there
+                preexec_fn=die_with_parent(signal.SIGKILL),
             )
 
     def kill(self) -> None:
@@ -204,8 +204,9 @@ def sample_instances(scratch: Path) -> Iterator[Callable[..., list[SampleInstanc
 def _use_broker(url: str) -> None:
     """Celery keeps its connections in three places; all of them have to forget the old broker."""
     kombu.pools.reset()
-    app._pool = app.amqp._producer_pool = None
-    app.conf.broker_url = celery_broker(url)
+    celery: Any = app
+    celery._pool = celery.amqp._producer_pool = None
+    celery.conf.broker_url = celery_broker(url)
 
 
 def free_port() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from django import forms
 
@@ -44,21 +45,14 @@ class InstanceForm(forms.Form):
         help_text="One key=value a line. Example: region=eu",
     )
 
-    def __init__(self, *args: object, instance: Instance | None = None, **kwargs: object) -> None:
-        initial = (
-            {
-                "name": instance.name,
-                "base_url": instance.base_url,
-                "labels": "\n".join(f"{key}={value}" for key, value in instance.labels.items()),
-            }
-            if instance
-            else {}
-        )
-        super().__init__(*args, initial=initial, **kwargs)  # type: ignore[arg-type]
+    def __init__(self, data: Any = None, *, instance: Instance | None = None) -> None:
         if instance is None:
+            super().__init__(data)
             self.fields["token"].required = True
-        else:
-            self.fields["token"].help_text = "Leave empty to keep the sealed one."
+            return
+        labels = "\n".join(f"{key}={value}" for key, value in instance.labels.items())
+        super().__init__(data, initial={"name": instance.name, "base_url": instance.base_url, "labels": labels})
+        self.fields["token"].help_text = "Leave empty to keep the sealed one."
 
     def clean_labels(self) -> dict[str, str]:
         labels: dict[str, str] = {}

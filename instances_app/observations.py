@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -51,7 +52,7 @@ def record(sightings: Iterable[Sighting]) -> None:
     )
     if not rows:
         return
-    values = {
+    values: dict[str, Any] = {
         "instances": [key[0] for key, _ in rows],
         "kinds": [key[1] for key, _ in rows],
         "digests": [digest for _, (digest, _) in rows],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import IntegrityError, transaction
@@ -141,7 +142,7 @@ def _forbidden(host: str) -> bool:
     return address.is_link_local or address.is_multicast or address.is_unspecified
 
 
-def _save(instance: Instance, action: str, *, actor: User | None, **data: object) -> Instance:
+def _save(instance: Instance, action: str, *, actor: User | None, **data: Any) -> Instance:
     try:
         with transaction.atomic():
             instance.clean_fields(exclude=MACHINE_WRITTEN)

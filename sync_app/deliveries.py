@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -202,7 +203,7 @@ def _update(results: Sequence[tuple[Claim, Pushed]], verdicts_: Sequence[Verdict
     def due(verdict: Verdict) -> datetime | None:
         return None if verdict.delay is None else now + timedelta(seconds=verdict.delay)
 
-    columns = {
+    columns: dict[str, Any] = {
         "ids": [claim.id for claim, _ in results],
         "attempts": [claim.attempt for claim, _ in results],
         "states": [str(verdict.state) for verdict in verdicts_],

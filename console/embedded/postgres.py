@@ -17,6 +17,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -180,10 +181,11 @@ def _binaries(user: int | None) -> Path:
 
 def _reachable(folder: Path, user: int) -> bool:
     """Whether that account can enter the folder."""
-    return subprocess.run(["/usr/bin/test", "-x", str(folder)], **_as(user)).returncode == 0
+    done = subprocess.run(["test", "-x", str(folder)], **_as(user))
+    return bool(done.returncode == 0)
 
 
-def _as(user: int | None) -> dict[str, int | list[int]]:
+def _as(user: int | None) -> dict[str, Any]:
     if user is None:
         return {}
     return {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": []}

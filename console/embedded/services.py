@@ -36,7 +36,8 @@ def start(data: Path, *, fast: bool = False) -> dict[str, str]:
     ]
     for child in children:
         child.start()
-    atexit.register(lambda: [child.stop() for child in reversed(children)])
+    for child in children:  # atexit calls the last registered first
+        atexit.register(child.stop)
     postgres.wait(server, children[0])
     redis.wait(cache, children[1])
     environment = datadir.environment(data, database_url=server.url(), redis_url=cache.url())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from webhook_agent import protocol
 
 from configs_app import documents
 from console import testing
@@ -14,7 +15,6 @@ from console.testing_processes import Process, SampleInstance, until
 from instances_app.models import Kind
 from sync_app import rollouts
 from sync_app.models import Cause, Rollout
-from webhook_agent import protocol
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

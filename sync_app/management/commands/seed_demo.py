@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         instances = _planned()
-        texts = {
+        texts: dict[str, str] = {
             Kind.WEBHOOKS: json.dumps(WEBHOOKS, indent=2) + "\n",
             Kind.CONNECTIONS: json.dumps(CONNECTIONS, indent=2) + "\n",
         }
