@@ -15,7 +15,7 @@ from console.models import Role, RoleBinding, User
 from instances_app import registry
 from instances_app.models import Environment, Instance, Kind
 
-PASSWORD = "correct-horse-battery"  # noqa: S105 - of people who exist in tests only
+PASSWORD = "correct-horse-battery"
 WEBHOOKS: dict[str, Any] = {"orders": {"module": "log"}, "refunds": {"module": "log", "authorization": "Bearer s3cret"}}
 CONNECTIONS: dict[str, Any] = {"db": {"type": "postgresql", "host": "db.example.com", "port": 5432, "password": "pw-1"}}
 
