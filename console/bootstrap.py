@@ -89,7 +89,8 @@ def _create(interpreter: str, lock: Path) -> None:
 
 def _sync(interpreter: str, lock: Path) -> None:
     uv = VENV / "bin" / "uv"
-    options = ["--quiet", "--require-hashes", "--compile-bytecode", "--python", str(PYTHON)]
+    # The machine's own certificates: a company's proxy is known there, and nowhere else.
+    options = ["--quiet", "--system-certs", "--require-hashes", "--compile-bytecode", "--python", str(PYTHON)]
     try:
         if uv.exists():
             _run(str(uv), "pip", "sync", *options, str(lock))

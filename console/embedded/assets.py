@@ -51,7 +51,8 @@ def node() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{node().parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    path = f"{node().parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {"NODE_USE_SYSTEM_CA": "1", **os.environ, "PATH": path}
 
 
 def _hash() -> str:
