@@ -7,11 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType
 
 from console.bootstrap import ROOT
@@ -22,6 +21,23 @@ from console.embedded.datadir import Running
 DEFAULT_PORT = 8000
 READY_SECONDS = 60.0
 ME = "console"
+
+
+class Stop:
+    """Set by a signal. Not a threading.Event: a handler that runs while the main thread is inside `wait` would
+    wait for the lock that this very thread holds, for ever."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def wait(self, seconds: float) -> bool:
+        """Whether to stop, after that long."""
+        if not self.asked:
+            sleep(seconds)
+        return self.asked
 
 
 class Stopped(Exception):
@@ -41,18 +57,18 @@ def main() -> int:
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-    assets.build()
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
+    try:
+        assets.build()
+    except subprocess.CalledProcessError:
+        print("Building the assets failed (see above). Is the npm registry reachable? Then try again.", file=sys.stderr)
+        return 1
+    stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, on_signal)
+        signal.signal(number, stop.on_signal)
     children: list[Child] = []
     try:
         _start(data, port, running, children, stop)
-        while not stop.wait(0.5):
+        while not stop.wait(0.25):
             for child in children:
                 child.keep_alive()
     except Stopped:
@@ -70,13 +86,13 @@ def main() -> int:
     return 0
 
 
-def _start(data: Path, port: int, running: Running, children: list[Child], stop: threading.Event) -> None:
+def _start(data: Path, port: int, running: Running, children: list[Child], stop: Stop) -> None:
     logs = data / "logs"
     logs.mkdir(exist_ok=True)
     server, cache = postgres.prepare(data / "postgres"), redis.prepare(data / "redis")
 
     def run(child: Child) -> Child:
-        if stop.is_set():
+        if stop.asked:
             raise Stopped
         child.log = logs / f"{child.name}.log"
         child.start()
@@ -126,7 +142,7 @@ def _worker_options(data: Path) -> list[str]:
     ]
 
 
-def _wait_ready(url: str, web: Child, stop: threading.Event) -> None:
+def _wait_ready(url: str, web: Child, stop: Stop) -> None:
     """Until a page could be used: /healthz answers, which includes the database."""
     deadline = monotonic() + READY_SECONDS
     while not stop.wait(0.1):
