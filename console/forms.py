@@ -15,7 +15,9 @@ DATE = {"type": "date"}
 
 class AuditFilter(forms.Form):
     who = forms.CharField(required=False, label="Who")
-    action = forms.CharField(required=False, label="What", help_text="change.approved, or just change.")
+    action = forms.CharField(
+        required=False, label="What", widget=forms.TextInput(attrs={"placeholder": "change.approved"})
+    )
     environment = forms.CharField(required=False, label="Environment")
     since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs=DATE))
     until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs=DATE))

@@ -53,11 +53,14 @@ class Hub:
         self.pages: set[Page] = set()
         self.closed = False
         self._listener: asyncio.Task[None] | None = None
+        self._subscribed = False
 
     async def stream(self, environment_ids: frozenset[int]) -> AsyncIterator[str]:
         """Server-sent events for one page: ``event: rollout-12``, coalesced; a comment as heartbeat."""
         page = Page(environment_ids)
         self.pages.add(page)
+        if self._subscribed:
+            self._tell_connected(page)
         if self._listener is None or self._listener.done():
             self._listener = asyncio.create_task(self._listen())
         try:
@@ -89,7 +92,9 @@ class Hub:
             try:
                 async with client.pubsub() as subscription:
                     await subscription.subscribe(CHANNEL)
-                    self._tell_all()  # whatever was missed while there was no subscription
+                    self._subscribed = True
+                    for page in self.pages:
+                        self._tell_connected(page)
                     while self.pages and not self.closed:
                         message = await subscription.get_message(ignore_subscribe_messages=True, timeout=5.0)
                         if message is not None:
@@ -99,6 +104,7 @@ class Hub:
                 logger.warning("Live pings interrupted (%s); trying again.", type(error).__name__)
                 await asyncio.sleep(1.0)
             finally:
+                self._subscribed = False
                 await client.aclose()
 
     def _tell(self, environment_id: int, topics: list[str]) -> None:
@@ -107,10 +113,10 @@ class Hub:
                 page.changed.update(topics)
                 page.wake.set()
 
-    def _tell_all(self) -> None:
-        for page in self.pages:
-            page.changed.add("fleet")
-            page.wake.set()
+    def _tell_connected(self, page: Page) -> None:
+        """From here on nothing is missed; the page fetches once what changed before."""
+        page.changed.add("connected")
+        page.wake.set()
 
 
 _hub = Hub()

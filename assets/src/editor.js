@@ -12,7 +12,7 @@ import {
   indentUnit,
   syntaxHighlighting,
 } from "@codemirror/language";
-import { forceLinting, linter, lintGutter, lintKeymap } from "@codemirror/lint";
+import { linter, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { EditorState } from "@codemirror/state";
 import {
@@ -103,7 +103,9 @@ function enhance(textarea) {
   textarea.hidden = true;
   textarea.after(view.dom);
   document.addEventListener("htmx:afterSwap", (event) => {
-    if (event.target.closest?.(`[data-findings-for="${textarea.id}"]`)) forceLinting(view);
+    if (!event.target.closest?.(`[data-findings-for="${textarea.id}"]`)) return;
+    const server = serverFindings(textarea, view);
+    view.dispatch(setDiagnostics(view.state, server.length ? server : syntax(view)));
   });
   document.addEventListener("click", (event) => {
     const item = event.target.closest(`[data-findings-for="${textarea.id}"] [data-line]`);
