@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import redis
 import redis.asyncio
@@ -19,6 +20,7 @@ from django.conf import settings
 logger = logging.getLogger(__name__)
 
 CHANNEL = "console:pings"
+HEARTBEAT_KEY = "console:last-tick"
 COALESCE_SECONDS = 0.25  # at most four pings a second to one page
 HEARTBEAT_SECONDS = 15.0
 STREAM_SECONDS = 15 * 60.0  # then the browser reconnects, and access is looked up again
@@ -26,15 +28,33 @@ STREAM_SECONDS = 15 * 60.0  # then the browser reconnects, and access is looked 
 _publisher: redis.Redis | None = None
 
 
-def ping(environment_id: int, *topics: str) -> None:
-    """Tell open pages of an environment that these things changed. Call it after the commit."""
+def _connection() -> redis.Redis:
     global _publisher
     if _publisher is None:
         _publisher = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1)
+    return _publisher
+
+
+def ping(environment_id: int, *topics: str) -> None:
+    """Tell open pages of an environment that these things changed. Call it after the commit."""
     try:
-        _publisher.publish(CHANNEL, json.dumps([environment_id, *topics]))
+        _connection().publish(CHANNEL, json.dumps([environment_id, *topics]))
     except redis.RedisError as error:
         logger.warning("No ping sent (%s); pages catch up by themselves.", type(error).__name__)
+
+
+def beat() -> None:
+    """A worker has carried out beat's tick: what `doctor` and the pages know them alive by."""
+    try:
+        _connection().set(HEARTBEAT_KEY, time.time(), ex=3600)
+    except redis.RedisError as error:
+        logger.warning("No heartbeat left (%s).", type(error).__name__)
+
+
+def heartbeat() -> datetime | None:
+    """When the last tick was carried out; None if that is unknown. Raises RedisError."""
+    value = _connection().get(HEARTBEAT_KEY)
+    return datetime.fromtimestamp(float(str(value, "ascii")), UTC) if isinstance(value, bytes) else None
 
 
 class Page:

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db import transaction
 
+from console import live
 from sync_app import checks, deliveries, push
 from sync_app.models import UNFINISHED, Delivery, Rollout, RolloutState
 
@@ -28,6 +29,7 @@ def tick() -> None:
     for rollout_id in sorted(unfinished):
         if deliveries.advance(rollout_id) == 0.0:
             push_batch.delay(rollout_id)
+    live.beat()
 
 
 @shared_task
