@@ -43,6 +43,12 @@ def ping(environment_id: int, *topics: str) -> None:
         logger.warning("No ping sent (%s); pages catch up by themselves.", type(error).__name__)
 
 
+def forget() -> None:
+    """Connect anew: REDIS_URL has changed."""
+    global _publisher
+    _publisher = None
+
+
 def beat() -> None:
     """A worker has carried out beat's tick: what `doctor` and the pages know them alive by."""
     try:
