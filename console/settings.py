@@ -78,10 +78,12 @@ TEMPLATES = [
 
 # The web server keeps a pool; workers hold a connection for a task, and a pool must not live through a fork.
 DATABASES = {
-    "default": database_settings(env_str("DATABASE_URL", "postgresql:///console"), pool=env_int("CONSOLE_DB_POOL", 0))
+    "default": database_settings(
+        env_secret("DATABASE_URL") or "postgresql:///console", pool=env_int("CONSOLE_DB_POOL", 0)
+    )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = env_str("REDIS_URL", "redis://localhost:6379/0")
+REDIS_URL = env_secret("REDIS_URL") or "redis://localhost:6379/0"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
 AUTH_USER_MODEL = "console.User"

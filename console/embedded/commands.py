@@ -23,7 +23,7 @@ def run(argv: list[str]) -> int:
         return up.main()
     if command == "test":
         return _test(argv[2:])
-    if "DATABASE_URL" not in os.environ:
+    if not {"DATABASE_URL", "DATABASE_URL_FILE"} & set(os.environ):
         if command in WITHOUT_SERVICES:
             datadir.placeholders()
         else:
