@@ -88,9 +88,9 @@ def _skip(text: str, offset: int) -> int:
 
 
 def _value(text: str, offset: int, path: Path, key: int | None, found: JsonMap) -> int:
-    if len(path) > protocol.MAX_DEPTH:
-        raise JsonError(f"Nested deeper than {protocol.MAX_DEPTH} levels.", offset)
     first = text[offset : offset + 1]
+    if first in {"{", "["} and len(path) >= protocol.MAX_DEPTH:
+        raise JsonError(f"Nested deeper than {protocol.MAX_DEPTH} levels.", offset)
     if first == "{":
         end = _object(text, offset, path, found)
     elif first == "[":

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+from django.contrib.auth.hashers import make_password
 
 from configs_app import changes, documents
 from configs_app.models import Bundle, Change
@@ -45,7 +48,14 @@ def cast(name: str = "staging", *, protected: bool = False) -> Cast:
 
 
 def person(name: str) -> User:
-    return User.objects.filter(username=name).first() or User.objects.create_user(name, password=PASSWORD)
+    found = User.objects.filter(username=name).first()
+    return found or User.objects.create(username=name, password=_hashed())
+
+
+@lru_cache(maxsize=1)
+def _hashed() -> str:
+    """Hashing is slow on purpose; everybody has the same password, so once is enough."""
+    return make_password(PASSWORD)
 
 
 def text(document: dict[str, Any]) -> str:

@@ -49,9 +49,12 @@ def state(word: object) -> SafeString:
 
 
 @register.filter
-def ago(at: datetime | None) -> SafeString | str:
-    """How long ago, kept up to date by console.js; the exact time on hover and for machines."""
-    if at is None:
+def ago(at: datetime | str | None) -> SafeString | str:
+    """How long ago, kept up to date by console.js; the exact time on hover and for machines.
+
+    Templates give an empty text for the time of a thing that is not there.
+    """
+    if not isinstance(at, datetime):
         return "never"
     seconds = (timezone.now() - at).total_seconds()
     return format_html(

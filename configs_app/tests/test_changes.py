@@ -1,0 +1,234 @@
+"""The life of a change, and what it refuses."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.db.utils import IntegrityError
+
+from configs_app import changes, documents
+from configs_app.models import Approval, Bundle, Change, Revision
+from console import testing
+from console.errors import Refused
+from console.models import AuditEvent, RoleBinding
+from console.testing import Cast
+
+pytestmark = pytest.mark.django_db
+
+NEW = testing.text({"orders": {"module": "log"}, "new": {"module": "log"}})
+NEWER = testing.text({"orders": {"module": "log"}, "newer": {"module": "log"}})
+
+
+@pytest.fixture
+def staging() -> Cast:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    return cast
+
+
+@pytest.fixture
+def production() -> Cast:
+    cast = testing.cast("production", protected=True)
+    testing.bundle(cast.environment)
+    return cast
+
+
+def publish(change: Change, cast: Cast) -> Bundle:
+    with transaction.atomic():
+        return changes.publish(change, actor=cast.olga)
+
+
+def actions() -> list[str]:
+    return list(AuditEvent.objects.order_by("sequence").values_list("action", flat=True))
+
+
+def approved(cast: Cast) -> Change:
+    change = testing.draft(cast.environment, actor=cast.olga, webhooks=NEW)
+    changes.propose(change, actor=cast.olga)
+    return changes.approve(change, actor=cast.anna)
+
+
+def test_a_draft_becomes_a_revision_and_the_desired_bundle(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW, title="Add new")
+    bundle = publish(change, staging)
+    revision = bundle.webhooks
+    assert revision is not None
+    assert (revision.number, revision.text, revision.message) == (2, NEW, "Add new")
+    assert revision.parent is not None and revision.parent.number == 1
+    assert documents.desired(staging.environment) == bundle
+    assert bundle.connections == Bundle.objects.get(number=1).connections
+    assert actions()[-3:] == ["change.opened", "change.edited", "change.published"]
+
+
+def test_the_text_is_kept_as_typed(staging: Cast) -> None:
+    text = '{"b": {"module":"log"},\n\n\t"a" :{"module" : "log"}}\n\n'
+    assert publish(testing.draft(staging.environment, actor=staging.olga, webhooks=text), staging).webhooks.text == text  # type: ignore[union-attr]
+
+
+def test_both_documents_go_in_one(staging: Cast) -> None:
+    connections = testing.text({"db": {"type": "mysql"}})
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW, connections=connections)
+    assert [revision.number for revision in publish(change, staging).revisions()] == [2, 2]
+
+
+def test_nothing_typed_is_lost_even_when_it_is_not_json(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks='{"half": ')
+    assert change.documents.get().text == '{"half": '
+    with pytest.raises(Refused, match="line 1"):
+        publish(change, staging)
+
+
+def test_publishing_nothing_is_refused(staging: Cast) -> None:
+    change = changes.open_draft(staging.environment, actor=staging.olga)
+    with pytest.raises(Refused, match="Nothing is changed"):
+        publish(change, staging)
+
+
+def test_somebody_elses_save_is_not_overwritten(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW)
+    seen, base = changes.stamp(change), change.documents.get().base_id
+    changes.save(change, {"webhooks": NEWER}, bases={"webhooks": base}, actor=staging.adam)
+    with pytest.raises(Refused, match="adam saved this change"):
+        changes.save(change, {"webhooks": NEW}, bases={"webhooks": base}, actor=staging.olga, seen=seen)
+    assert change.documents.get().text == NEWER
+
+
+def test_a_stale_base_is_refused_with_what_moved_and_can_be_rebased(staging: Cast) -> None:
+    first = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW)
+    second = testing.draft(staging.environment, actor=staging.adam, webhooks=NEWER)
+    publish(first, staging)
+    with pytest.raises(Refused, match="webhooks has moved on .* based on r1, current is r2, olga"):
+        publish(second, staging)
+    changes.rebase(second, actor=staging.adam)
+    assert publish(second, staging).webhooks.number == 3  # type: ignore[union-attr]
+
+
+def test_restoring_makes_a_new_revision_of_the_old_content(staging: Cast) -> None:
+    old = documents.desired(staging.environment).webhooks  # type: ignore[union-attr]
+    assert old is not None
+    with pytest.raises(Refused, match="is current"):
+        changes.restore(old, actor=staging.olga)
+    publish(testing.draft(staging.environment, actor=staging.olga, webhooks=NEW), staging)
+    restored = publish(changes.restore(old, actor=staging.olga), staging).webhooks
+    assert restored is not None
+    assert (restored.number, restored.digest, restored.source, restored.restored_from) == (3, old.digest, "restore", old)
+
+
+def test_a_protected_environment_wants_another_persons_approval(production: Cast) -> None:
+    change = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    with pytest.raises(Refused, match="protected"):
+        publish(change, production)
+    changes.propose(change, actor=production.olga)
+    with pytest.raises(Refused, match="Somebody other than the author"):
+        changes.approve(change, actor=production.olga)
+    with pytest.raises(Refused, match="protected"):
+        publish(change, production)
+    changes.approve(change, actor=production.anna)
+    assert publish(change, production).change == change
+    assert AuditEvent.objects.get(action="change.published").data["approvers"] == ["anna"]
+
+
+def test_the_last_editor_cannot_approve_either(production: Cast) -> None:
+    change = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    base = change.documents.get().base_id
+    changes.save(change, {"webhooks": NEWER}, bases={"webhooks": base}, actor=production.adam)
+    changes.propose(change, actor=production.olga)
+    with pytest.raises(Refused, match="last editor"):
+        changes.approve(change, actor=production.adam)
+
+
+def test_any_edit_voids_the_approval(production: Cast) -> None:
+    change = approved(production)
+    base = change.documents.get().base_id
+    changes.save(change, {"webhooks": NEWER}, bases={"webhooks": base}, actor=production.olga)
+    change.refresh_from_db()
+    assert (change.state, changes.valid_approvals(change)) == ("draft", [])
+    changes.propose(change, actor=production.olga)
+    with pytest.raises(Refused, match="protected"):
+        publish(change, production)
+
+
+def test_an_approver_who_lost_the_role_no_longer_counts(production: Cast) -> None:
+    change = approved(production)
+    RoleBinding.objects.filter(user=production.anna).delete()
+    with pytest.raises(Refused, match="no longer counts"):
+        publish(change, production)
+
+
+def test_a_rejection_needs_a_reason_and_an_edit_reopens(production: Cast) -> None:
+    change = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    changes.propose(change, actor=production.olga)
+    with pytest.raises(Refused, match="Say why"):
+        changes.reject(change, actor=production.anna, reason="  ")
+    change = changes.reject(change, actor=production.anna, reason="Not on a Friday")
+    assert (change.state, change.decision_reason) == ("rejected", "Not on a Friday")
+    base = change.documents.get().base_id
+    assert changes.save(change, {"webhooks": NEWER}, bases={"webhooks": base}, actor=production.olga).state == "draft"
+
+
+def test_what_is_withdrawn_stays_withdrawn(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW)
+    changes.withdraw(change, actor=staging.olga)
+    for verb in (changes.propose, changes.withdraw):
+        with pytest.raises(Refused):
+            verb(change, actor=staging.olga)
+    with pytest.raises(Refused):
+        publish(change, staging)
+
+
+def test_the_database_refuses_the_authors_own_approval(production: Cast) -> None:
+    change = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    with pytest.raises(IntegrityError, match="author or last editor"), transaction.atomic():
+        Approval.objects.create(change=change, approver=production.olga, approver_name="olga", seal="x")
+
+
+def test_the_database_refuses_to_publish_unapproved_in_a_protected_environment(production: Cast) -> None:
+    change = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    bundle = documents.desired(production.environment)
+    with pytest.raises(IntegrityError, match="needs an approval"), transaction.atomic():
+        Change.objects.filter(pk=change.pk).update(state="published", bundle=bundle)
+
+
+@pytest.mark.parametrize("model", [Revision, Bundle, Approval])
+def test_the_database_refuses_to_change_history(production: Cast, model: type[Revision | Bundle | Approval]) -> None:
+    publish(approved(production), production)
+    row = model.objects.order_by("pk").last()
+    assert row is not None
+    for statement in ("UPDATE {} SET id = id WHERE id = %s", "DELETE FROM {} WHERE id = %s"):
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement.format(model._meta.db_table), [row.pk])
+
+
+def test_secrets_are_sealed_at_rest(staging: Cast) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT string_agg(encode(content_sealed, 'escape'), '') FROM configs_app_revision")
+        (stored,) = cursor.fetchone() or ("",)
+    assert stored and "s3cret" not in stored and "orders" not in stored
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_publishes_at_once_one_wins_and_the_other_is_told() -> None:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    drafts = [testing.draft(cast.environment, actor=cast.olga, webhooks=text) for text in (NEW, NEWER)]
+    told: list[str] = []
+    together = threading.Barrier(2)
+
+    def go(change: Change) -> None:
+        with closing(connection):
+            together.wait()
+            try:
+                publish(change, cast)
+            except Refused as refusal:
+                told.append(str(refusal))
+
+    threads = [threading.Thread(target=go, args=[change]) for change in drafts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 1 and "has moved on" in told[0]
+    assert Revision.objects.filter(document__kind="webhooks").count() == 2

@@ -1,0 +1,140 @@
+"""Access holds at every address, for every role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from configs_app import changes
+from console import access, testing
+from console.models import AuditEvent, User
+from console.tests.matrix import MATRIX, ROLES
+from sync_app import rollouts
+from sync_app.models import Cause
+
+pytestmark = pytest.mark.django_db
+
+PEOPLE = dict(zip(ROLES, ("victor", "olga", "anna", "adam", "ida", "stella", ""), strict=True))
+
+
+def names(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
+    for item in resolver.url_patterns:
+        if isinstance(item, URLResolver):
+            yield from names(item, f"{prefix}{item.namespace}:" if item.namespace else prefix)
+        elif isinstance(item, URLPattern):
+            yield f"{prefix}{item.name}"
+
+
+def test_every_address_stands_in_the_matrix() -> None:
+    known = {name for _, name in MATRIX}
+    assert set(names(get_resolver())) == known
+    print(f"{len(known)} addresses, {len(MATRIX)} rows, {len(MATRIX) * len(ROLES)} cells")  # noqa: T201
+
+
+@pytest.fixture
+def arguments() -> dict[str, list[object]]:
+    """The arguments of every address, in a world where each of them exists."""
+    cast = testing.cast("production", protected=True)
+    testing.bundle(cast.environment)
+    instance = testing.instance(cast.environment)
+    change = testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text({"a": {"module": "log"}}))
+    changes.propose(change, actor=cast.olga)
+    rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
+    event = AuditEvent.objects.filter(environment="production").first()
+    document = ["production", "webhooks"]
+    return {
+        "environment": ["production"],
+        "instance": [instance.pk],
+        "rollout": [rollout.pk],
+        "change": [change.pk],
+        "event": [event.pk if event else 0],
+        "document": document,
+        "revision": [*document, 1],
+        "act": [change.pk, "approve"],
+    }
+
+
+def which(name: str) -> str | None:
+    """Which arguments an address takes."""
+    special = {
+        "audit-event": "event",
+        "live": "environment",
+        "configs:change-act": "act",
+        "configs:changes": "environment",
+        "configs:change-new": "environment",
+        "configs:compare": "document",
+        "configs:validate": "document",
+        "configs:document": "document",
+        "instances:instance-new": "environment",
+        "instances:environment-new": None,
+        "sync:publish": "change",
+        "sync:fleet": "environment",
+        "sync:verify": "environment",
+        "sync:sync": "environment",
+        "sync:rollouts": "environment",
+    }
+    if name in special:
+        return special[name]
+    for kind in ("revision", "environment", "instance", "rollout", "change"):
+        if name.split(":")[-1].startswith(kind):
+            return kind
+    return None
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("method", "name"), MATRIX, ids=lambda value: str(value))
+def test_the_matrix_holds(arguments: dict[str, list[object]], role: str, method: str, name: str) -> None:
+    kind = which(name)
+    address = reverse(name, args=arguments[kind] if kind else [])
+    if name == "configs:compare":
+        address += "?from=1&to=1"
+    client = Client()
+    if PEOPLE[role]:
+        client.force_login(User.objects.get(username=PEOPLE[role]))
+
+    answer = client.get(address) if method == "GET" else client.post(address, {"instance": arguments["instance"][0]})
+
+    expected = MATRIX[method, name][ROLES.index(role)]
+    if (method, name, expected) == ("POST", "sync:sync", 302) and role != "nobody":
+        expected = 422  # allowed, and refused for another reason: a rollout is running
+    assert answer.status_code == expected, f"{method} {address} as {role}"
+    answer.close()
+
+
+def test_only_post_changes_anything() -> None:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    instance = testing.instance(cast.environment)
+    client = Client()
+    client.force_login(cast.adam)
+    for name, args in [
+        ("instances:instance-check", [instance.pk]),
+        ("sync:verify", ["staging"]),
+        ("configs:change-new", ["staging"]),
+        ("configs:revision-restore", ["staging", "webhooks", 1]),
+        ("configs:revision-download", ["staging", "webhooks", 1]),
+        ("logout", []),
+    ]:
+        assert client.get(reverse(name, args=args)).status_code == 405, name
+
+
+def test_a_refusal_names_who_can_and_is_audited() -> None:
+    cast = testing.cast()
+    client = Client()
+    client.force_login(cast.victor)
+    answer = client.get(reverse("instances:instance-new", args=["staging"]))
+    assert answer.status_code == 403
+    assert "adam, olga" in answer.content.decode()
+    event = AuditEvent.objects.get(action="access.denied")
+    assert (event.actor_name, event.environment, event.data["verb"]) == ("victor", "staging", "instance.change")
+
+
+def test_somebody_switched_off_has_no_role() -> None:
+    cast = testing.cast()
+    cast.olga.is_active = False
+    cast.olga.save()
+    assert access.roles(cast.olga, cast.environment) == frozenset()
+    assert "olga" not in access.who_can("change.publish", cast.environment)
