@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +31,26 @@ from webhook_agent.journal import Journal
 UPDATE = "/admin/config-update"
 
 
-@pytest.fixture
-def full_disk(service: Service) -> Iterator[None]:
-    """No file of this process may grow beyond 1,000 bytes: the kernel refuses as a full disk would."""
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process may grow beyond 1,000 bytes: the kernel refuses as a full disk would.
+
+    Not a fixture: pytest reports a test before its fixtures end, and its own output may be a file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("full_disk")
 async def test_a_disk_that_refuses_keeps_the_old_files(client: Client, service: Service) -> None:
     big = {"big": {"module": "log", "note": "x" * 2000}}
-    answer = await client.post(
-        UPDATE, {"configs": [single("connections", NEW["connections"]), single("webhooks", big)]}
-    )
+    with full_disk():
+        answer = await client.post(
+            UPDATE, {"configs": [single("connections", NEW["connections"]), single("webhooks", big)]}
+        )
     assert answer.status == 500
     assert (answer.json["status"], answer.json["code"]) == ("error", "write_failed")
     assert answer.json["error"] == "The disk refused (File too large)."
