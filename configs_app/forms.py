@@ -18,7 +18,7 @@ class AsTyped(forms.CharField):
         super().__init__(required=False, strip=False, widget=forms.Textarea)
 
     def to_python(self, value: object) -> str:
-        return str(super().to_python(value)).replace("\r\n", "\n")
+        return as_lf(str(super().to_python(value)))
 
 
 class ChangeForm(forms.Form):
@@ -37,5 +37,14 @@ class ChangeForm(forms.Form):
         return {kind: self.cleaned_data[f"{kind}_base"] for kind in Kind.values}
 
 
+def as_lf(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def with_line_ends_of(base: str | None, text: str) -> str:
-    return text.replace("\n", "\r\n") if base is not None and "\r\n" in base else text
+    """A text that came back untouched is its base again, byte for byte, even where that mixes its line ends."""
+    if base is None or "\r" not in base:
+        return text
+    if as_lf(base) == text:
+        return base
+    return text.replace("\n", "\r\n") if "\r\n" in base else text

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from configs_app import changes, diffs, documents, secrets, validation
-from configs_app.forms import with_line_ends_of
+from configs_app.forms import as_lf, with_line_ends_of
 from configs_app.models import Revision
 from console import access, audit
 from console.errors import Refused
@@ -111,8 +111,7 @@ def validate(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
     """What is wrong with the text in the editor, as it is typed."""
     found = _get_environment(request, environment, kind, needs="change.edit")
     current = changes.current_revision(found, kind)
-    text = request.POST.get(kind, "").replace("\r\n", "\n")
-    text = with_line_ends_of(current.text if current else None, text)
+    text = with_line_ends_of(current.text if current else None, as_lf(request.POST.get(kind, "")))
     return render(request, "configs_app/_findings.html", {"kind": kind, "findings": validation.findings(kind, text)})
 
 
