@@ -57,7 +57,8 @@ def test_a_draft_becomes_a_revision_and_the_desired_bundle(staging: Cast) -> Non
     revision = bundle.webhooks
     assert revision is not None
     assert (revision.number, revision.text, revision.message) == (2, NEW, "Add new")
-    assert revision.parent is not None and revision.parent.number == 1
+    assert revision.parent is not None
+    assert revision.parent.number == 1
     assert documents.desired(staging.environment) == bundle
     assert bundle.connections == Bundle.objects.get(number=1).connections
     assert actions()[-3:] == ["change.opened", "change.edited", "change.published"]
@@ -100,7 +101,7 @@ def test_a_stale_base_is_refused_with_what_moved_and_can_be_rebased(staging: Cas
     first = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW)
     second = testing.draft(staging.environment, actor=staging.adam, webhooks=NEWER)
     publish(first, staging)
-    with pytest.raises(Refused, match="webhooks has moved on .* based on r1, current is r2, olga"):
+    with pytest.raises(Refused, match=r"webhooks has moved on .* based on r1, current is r2, olga"):
         publish(second, staging)
     changes.rebase(second, actor=staging.adam)
     assert publish(second, staging).webhooks.number == 3  # type: ignore[union-attr]
@@ -114,7 +115,12 @@ def test_restoring_makes_a_new_revision_of_the_old_content(staging: Cast) -> Non
     publish(testing.draft(staging.environment, actor=staging.olga, webhooks=NEW), staging)
     restored = publish(changes.restore(old, actor=staging.olga), staging).webhooks
     assert restored is not None
-    assert (restored.number, restored.digest, restored.source, restored.restored_from) == (3, old.digest, "restore", old)
+    assert (restored.number, restored.digest, restored.source, restored.restored_from) == (
+        3,
+        old.digest,
+        "restore",
+        old,
+    )
 
 
 def test_a_protected_environment_wants_another_persons_approval(production: Cast) -> None:
@@ -206,7 +212,9 @@ def test_secrets_are_sealed_at_rest(staging: Cast) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT string_agg(encode(content_sealed, 'escape'), '') FROM configs_app_revision")
         (stored,) = cursor.fetchone() or ("",)
-    assert stored and "s3cret" not in stored and "orders" not in stored
+    assert stored
+    assert "s3cret" not in stored
+    assert "orders" not in stored
 
 
 @pytest.mark.django_db(transaction=True)
@@ -230,5 +238,6 @@ def test_of_two_publishes_at_once_one_wins_and_the_other_is_told() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(told) == 1 and "has moved on" in told[0]
+    assert len(told) == 1
+    assert "has moved on" in told[0]
     assert Revision.objects.filter(document__kind="webhooks").count() == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 
@@ -16,7 +17,9 @@ BEFORE = {
 }
 
 
-def said(kind: str, old: dict[str, object] | None, new: dict[str, object], webhooks: dict[str, object] | None = None) -> str:
+def said(
+    kind: str, old: Mapping[str, object] | None, new: Mapping[str, object], webhooks: Mapping[str, object] | None = None
+) -> str:
     texts = {kind: (None if old is None else json.dumps(old), json.dumps(new))}
     summary = consequences.of_texts(texts, webhooks=json.dumps(webhooks) if webhooks else None)
     return "\n".join(f"{item.risk.word}: {item.text}" for item in summary.consequences)
@@ -28,7 +31,10 @@ def said(kind: str, old: dict[str, object] | None, new: dict[str, object], webho
         ({**BEFORE, "new": {"module": "log", "authorization": "x"}}, "low: 1 webhook added: new"),
         ({**BEFORE, "new": {"module": "log"}}, "medium: new is open"),
         ({"orders": BEFORE["orders"]}, "high: 2 webhooks removed, will answer 404: news, chain"),
-        ({**BEFORE, "orders": {"module": "kafka", "connection": "k1"}}, "high: orders loses its protection: authorization"),
+        (
+            {**BEFORE, "orders": {"module": "kafka", "connection": "k1"}},
+            "high: orders loses its protection: authorization",
+        ),
         ({**BEFORE, "news": {"module": "kafka"}}, "medium: 1 webhook changed: news"),
         ({}, "high: The webhooks document becomes empty."),
         (BEFORE, "low: webhooks: only the formatting changes"),

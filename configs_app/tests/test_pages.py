@@ -53,9 +53,7 @@ def fields(body: str) -> dict[str, str]:
 
 def begin(text: str) -> tuple[Cast, Change]:
     cast = testing.cast()
-    documents.import_first(
-        cast.environment, {"webhooks": text, "connections": "{}"}, actor=None, origin="a test"
-    )
+    documents.import_first(cast.environment, {"webhooks": text, "connections": "{}"}, actor=None, origin="a test")
     return cast, changes.open_draft(cast.environment, actor=cast.olga)
 
 
@@ -183,6 +181,7 @@ def test_comparing_names_entries_and_lines_and_asks_for_two() -> None:
     page = page_of(cast.victor)
     url = reverse("configs:compare", args=["staging", Kind.WEBHOOKS])
     body = page.get(url, {"from": 1, "to": 2}).content.decode()
-    assert "new" in body and "orders" in body
+    assert "new" in body
+    assert "orders" in body
     assert page.get(url, {"from": 1}).status_code == 302
     assert page.get(url, {"from": 1, "to": 99}).status_code == 404

@@ -44,7 +44,7 @@ def arguments() -> dict[str, list[object]]:
     changes.propose(change, actor=cast.olga)
     rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
     event = AuditEvent.objects.filter(environment="production").first()
-    document = ["production", "webhooks"]
+    document: list[object] = ["production", "webhooks"]
     return {
         "environment": ["production"],
         "instance": [instance.pk],
@@ -110,14 +110,15 @@ def test_only_post_changes_anything() -> None:
     instance = testing.instance(cast.environment)
     client = Client()
     client.force_login(cast.adam)
-    for name, args in [
+    posts: list[tuple[str, list[object]]] = [
         ("instances:instance-check", [instance.pk]),
         ("sync:verify", ["staging"]),
         ("configs:change-new", ["staging"]),
         ("configs:revision-restore", ["staging", "webhooks", 1]),
         ("configs:revision-download", ["staging", "webhooks", 1]),
         ("logout", []),
-    ]:
+    ]
+    for name, args in posts:
         assert client.get(reverse(name, args=args)).status_code == 405, name
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -20,7 +20,6 @@ A, B = "a" * 64, "b" * 64
 NOW = timezone.now()
 
 
-
 def see(instance: Instance, digest: str, seconds: int, kind: str = "webhooks") -> None:
     observations.record([Sighting(instance.pk, {kind: digest}, NOW + timedelta(seconds=seconds))])
 
@@ -28,8 +27,8 @@ def see(instance: Instance, digest: str, seconds: int, kind: str = "webhooks") -
 def history() -> list[tuple[str, int, int, int | None]]:
     """digest, since, seen and until in seconds from NOW; oldest first."""
 
-    def seconds(time: object) -> int:
-        return round((time - NOW).total_seconds())  # type: ignore[operator]
+    def seconds(time: datetime) -> int:
+        return round((time - NOW).total_seconds())
 
     return [
         (o.digest[:1], seconds(o.since), seconds(o.seen_at), seconds(o.until) if o.until else None)
@@ -148,7 +147,8 @@ def test_a_refused_token_is_marked_at_its_first_refusal_and_lifted_by_an_answer(
     first = instance.token_refused_at
     observations.record_looks([Looked(instance.pk, no, no)])
     instance.refresh_from_db()
-    assert first is not None and instance.token_refused_at == first
+    assert first is not None
+    assert instance.token_refused_at == first
     observations.record_looks([Looked(instance.pk, OK, OK)])
     instance.refresh_from_db()
     assert instance.token_refused_at is None

@@ -126,7 +126,8 @@ def test_a_refused_form_keeps_what_was_typed_and_says_why() -> None:
     body = answer.content.decode()
     assert answer.status_code == 422
     assert "http://web-1 is managed already." in body
-    assert 'value="second"' in body and "region=eu" in body
+    assert 'value="second"' in body
+    assert "region=eu" in body
     assert "t0ken-typed" not in body  # a password field is not filled again
 
 

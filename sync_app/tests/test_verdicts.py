@@ -66,7 +66,8 @@ def test_what_an_attempt_means_first_and_last(came: dict[str, Any], first: str, 
     one, other = verdict(*sent, number=1, **known), verdict(*sent, number=3, **known)
     assert (one.state, other.state) == (first, last)
     if first in {"retrying", "unknown"}:
-        assert one.delay is not None and 0 <= one.delay <= 60
+        assert one.delay is not None
+        assert 0 <= one.delay <= 60
     assert other.delay is None
     for found in (one, other):
         assert bool(found.error) != (found.state == "verified")
