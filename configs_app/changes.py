@@ -86,7 +86,8 @@ def save(
             base = Revision.objects.get(pk=base_id) if base_id else None
             if base is not None and (base.environment != change.environment or base.document.kind != kind):
                 raise Refused("That base revision belongs to another document.")
-            if base is not None and text == base.text:
+            untouched = text == base.text if base is not None else text.strip() in {"", "{}"}
+            if untouched:  # also the empty text that the editor shows for a document nobody has written yet
                 change.documents.filter(kind=kind).delete()
             else:
                 _keep(change, kind, text, base=base)

@@ -241,3 +241,9 @@ def test_of_two_publishes_at_once_one_wins_and_the_other_is_told() -> None:
     assert len(told) == 1
     assert "has moved on" in told[0]
     assert Revision.objects.filter(document__kind="webhooks").count() == 2
+
+
+def test_the_empty_text_of_a_document_nobody_wrote_is_no_change() -> None:
+    cast = testing.cast()
+    change = testing.draft(cast.environment, actor=cast.olga, webhooks=NEWER, connections="{}\n")
+    assert [document.kind for document in changes.changed_documents(change)] == ["webhooks"]
