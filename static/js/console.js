@@ -75,7 +75,7 @@ function countTicked() {
   for (const output of document.querySelectorAll("[data-ticked]")) {
     const boxes = [...document.querySelectorAll("input[data-row]")];
     const ticked = boxes.filter((box) => box.checked).length;
-    output.textContent = `${ticked} of ${boxes.length} selected`;
+    output.textContent = `${ticked} of ${boxes.length} instances`;
     const all = document.querySelector("input[data-all]");
     if (all) {
       all.checked = ticked > 0 && ticked === boxes.length;

@@ -70,7 +70,7 @@ def test_an_operator_edits_publishes_and_sees_three_rows_turn_verified(
     page.get_by_text("1 webhook added: payments").wait_for()
     page.get_by_text("1 webhook removed, will answer 404: refunds").wait_for()
     page.get_by_role("link", name="Publish…").click()
-    page.get_by_text("3 of 3 selected").first.wait_for()
+    page.get_by_text("3 of 3 instances").first.wait_for()
     page.get_by_label("Name of the environment").fill("staging")  # half of the entries go: typed confirmation
     assert [status(instance, "payments") for instance in fleet] == [404, 404, 404]
     pressed = time.monotonic()
