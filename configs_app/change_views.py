@@ -15,7 +15,8 @@ from configs_app.models import Change, ChangedDocument, ChangeState
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
-from instances_app.models import Environment, Kind
+from instances_app.models import Kind
+from instances_app.shortcuts import get_environment
 
 LISTED = 100
 EMPTY = "{}\n"
@@ -30,7 +31,7 @@ NEEDS = {  # what the buttons on the review page need
 
 @require_safe
 def change_list(request: ConsoleRequest, environment: str) -> HttpResponse:
-    found = _get_environment(request, environment, needs="environment.view")
+    found = get_environment(request.user, environment, needs="environment.view")
     query = found.changes.select_related(
         "author", "last_editor", "bundle__webhooks__document", "bundle__connections__document"
     )
@@ -47,7 +48,7 @@ def change_list(request: ConsoleRequest, environment: str) -> HttpResponse:
 @require_POST
 def change_new(request: ConsoleRequest, environment: str) -> HttpResponse:
     """Open a draft and go to the editor."""
-    found = _get_environment(request, environment, needs="change.edit")
+    found = get_environment(request.user, environment, needs="change.edit")
     change = changes.open_draft(found, actor=request.user)
     response = redirect("configs:change-edit", change.pk)
     if request.POST.get("kind") in Kind.values:
@@ -182,12 +183,6 @@ def act(request: ConsoleRequest, pk: int, verb: str) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
     return redirect("configs:change", pk)
-
-
-def _get_environment(request: ConsoleRequest, name: str, *, needs: str) -> Environment:
-    environment = get_object_or_404(Environment, name=name)
-    access.require(request.user, needs, environment)
-    return environment
 
 
 def _get_change(request: ConsoleRequest, pk: int, *, needs: str) -> Change:

@@ -15,6 +15,7 @@ from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest
 from instances_app.models import Environment, Kind
+from instances_app.shortcuts import get_environment
 
 HISTORY = 50
 
@@ -116,8 +117,7 @@ def validate(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
 
 
 def _get_environment(request: ConsoleRequest, name: str, kind: str, *, needs: str) -> Environment:
-    environment = get_object_or_404(Environment, name=name)
-    access.require(request.user, needs, environment)
+    environment = get_environment(request.user, name, needs=needs)
     if kind not in Kind.values:
         raise Http404("There are two documents: webhooks and connections.")
     return environment

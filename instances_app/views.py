@@ -6,16 +6,15 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console import access
 from console.errors import Denied, Refused
 from console.http import ConsoleRequest
 from console.models import RoleBinding
 from instances_app import registry
 from instances_app.forms import EnvironmentForm, InstanceForm
-from instances_app.models import Environment, Instance
+from instances_app.shortcuts import get_environment, get_instance
 
 
 @require_http_methods(["GET", "POST"])
@@ -43,7 +42,7 @@ def environment_new(request: ConsoleRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def environment_settings(request: ConsoleRequest, environment: str) -> HttpResponse:
     """Protection, and who holds which role."""
-    found = _get_environment(request, environment, needs="environment.change")
+    found = get_environment(request.user, environment, needs="environment.change")
     if request.method == "POST":
         protected = request.POST.get("protected") == "on"
         registry.protect(found, protected=protected, actor=request.user)
@@ -55,7 +54,7 @@ def environment_settings(request: ConsoleRequest, environment: str) -> HttpRespo
 
 @require_http_methods(["GET", "POST"])
 def instance_new(request: ConsoleRequest, environment: str) -> HttpResponse:
-    found = _get_environment(request, environment, needs="instance.change")
+    found = get_environment(request.user, environment, needs="instance.change")
     form = InstanceForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -75,7 +74,7 @@ def instance_new(request: ConsoleRequest, environment: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def instance_edit(request: ConsoleRequest, pk: int) -> HttpResponse:
-    instance = _get_instance(request, pk, needs="instance.change")
+    instance = get_instance(request.user, pk, needs="instance.change")
     form = InstanceForm(request.POST or None, instance=instance)
     if request.method == "POST" and form.is_valid():
         try:
@@ -96,7 +95,7 @@ def instance_edit(request: ConsoleRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def instance_retire(request: ConsoleRequest, pk: int) -> HttpResponse:
     """A page that says what retiring means, then the deed."""
-    instance = _get_instance(request, pk, needs="instance.change")
+    instance = get_instance(request.user, pk, needs="instance.change")
     if request.method == "POST":
         try:
             registry.retire(instance, actor=request.user)
@@ -114,23 +113,11 @@ def instance_retire(request: ConsoleRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def instance_check(request: ConsoleRequest, pk: int) -> HttpResponse:
-    instance = _get_instance(request, pk, needs="instance.check")
+    instance = get_instance(request.user, pk, needs="instance.check")
     checked = registry.check(instance, actor=request.user)
     level = messages.SUCCESS if checked.health == "healthy" else messages.WARNING
     messages.add_message(request, level, f"{checked} is {checked.health}. {checked.health_detail}".strip())
     return redirect("sync:instance", pk)
-
-
-def _get_environment(request: ConsoleRequest, name: str, *, needs: str) -> Environment:
-    environment = get_object_or_404(Environment, name=name)
-    access.require(request.user, needs, environment)
-    return environment
-
-
-def _get_instance(request: ConsoleRequest, pk: int, *, needs: str) -> Instance:
-    instance = get_object_or_404(Instance.objects.select_related("environment"), pk=pk)
-    access.require(request.user, needs, instance.environment)
-    return instance
 
 
 def _explain(form: forms.Form, refusal: Refused | ValidationError) -> None:

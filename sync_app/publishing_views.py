@@ -15,6 +15,7 @@ from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
 from instances_app.models import Environment
+from instances_app.shortcuts import get_environment
 from sync_app import fleet, rollouts
 from sync_app.models import UNFINISHED, Cause, Rollout, RolloutState
 
@@ -47,8 +48,7 @@ def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def sync(request: ConsoleRequest, environment: str) -> HttpResponse:
     """Bring chosen instances to the desired bundle; without a choice, all that are not proven to run it."""
-    found = get_object_or_404(Environment, name=environment)
-    access.require(request.user, "rollout.start", found)
+    found = get_environment(request.user, environment, needs="rollout.start")
     context = _targets(request, found)
     context["bundle"] = documents.desired(found)
     if request.method == "POST":

@@ -16,7 +16,8 @@ from configs_app import documents
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest
-from instances_app.models import Environment, Instance
+from instances_app.models import Environment
+from instances_app.shortcuts import get_environment, get_instance
 from sync_app import fleet, rollouts, tasks
 from sync_app.models import UNFINISHED, DeliveryState, Rollout, RolloutState
 
@@ -26,14 +27,14 @@ HISTORY = 50
 @require_safe
 def environment(request: ConsoleRequest, environment: str) -> HttpResponse:
     """The fleet: three words per instance, and the bundle they should run."""
-    found = _get_environment(request, environment, needs="environment.view")
+    found = get_environment(request.user, environment, needs="environment.view")
     return render(request, "sync_app/environment.html", _fleet_context(request, found))
 
 
 @require_safe
 def fleet_rows(request: ConsoleRequest, environment: str) -> HttpResponse:
     """The live part of the environment page."""
-    found = _get_environment(request, environment, needs="environment.view")
+    found = get_environment(request.user, environment, needs="environment.view")
     return render(request, "sync_app/_fleet.html", _fleet_context(request, found))
 
 
@@ -64,7 +65,7 @@ def _matches(row: fleet.Row, text: str) -> bool:
 @require_POST
 def verify_all(request: ConsoleRequest, environment: str) -> HttpResponse:
     """Ask every instance what it runs, now; the rows move as the answers come."""
-    found = _get_environment(request, environment, needs="instance.check")
+    found = get_environment(request.user, environment, needs="instance.check")
     with transaction.atomic():
         audit.record("environment.check_requested", actor=request.user, target=found)
         tasks.wake_check(found.pk)
@@ -74,7 +75,7 @@ def verify_all(request: ConsoleRequest, environment: str) -> HttpResponse:
 
 @require_safe
 def rollout_list(request: ConsoleRequest, environment: str) -> HttpResponse:
-    found = _get_environment(request, environment, needs="environment.view")
+    found = get_environment(request.user, environment, needs="environment.view")
     before = request.GET.get("before", "")
     query = found.rollouts.select_related("bundle__webhooks__document", "bundle__connections__document", "author")
     if before.isdigit():
@@ -152,7 +153,7 @@ def rollout_retry(request: ConsoleRequest, pk: int) -> HttpResponse:
 @require_safe
 def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
     """One instance: desired against reported, and how we know."""
-    found = _get_instance(request, pk, needs="environment.view")
+    found = get_instance(request.user, pk, needs="environment.view")
     bundle = documents.desired(found.environment)
     (row,) = fleet.rows_for([found], bundle)
     observed = {o.kind: o for o in found.observations.filter(until=None)}
@@ -173,7 +174,7 @@ def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
 @require_POST
 def instance_import(request: ConsoleRequest, pk: int) -> HttpResponse:
     """Take what this instance runs as the environment's first revisions."""
-    found = _get_instance(request, pk, needs="change.publish")
+    found = get_instance(request.user, pk, needs="change.publish")
     try:
         bundle = documents.import_from(found, actor=request.user)
     except Refused as refusal:
@@ -181,12 +182,6 @@ def instance_import(request: ConsoleRequest, pk: int) -> HttpResponse:
         return redirect("sync:instance", pk)
     messages.success(request, f"Imported {bundle} from {found}.")
     return redirect("sync:environment", found.environment.name)
-
-
-def _get_environment(request: ConsoleRequest, name: str, *, needs: str) -> Environment:
-    found = get_object_or_404(Environment, name=name)
-    access.require(request.user, needs, found)
-    return found
 
 
 def _get_rollout(request: ConsoleRequest, pk: int, *, needs: str) -> Rollout:
@@ -199,11 +194,5 @@ def _get_rollout(request: ConsoleRequest, pk: int, *, needs: str) -> Rollout:
         "superseded_by",
     )
     found = get_object_or_404(query, pk=pk)
-    access.require(request.user, needs, found.environment)
-    return found
-
-
-def _get_instance(request: ConsoleRequest, pk: int, *, needs: str) -> Instance:
-    found = get_object_or_404(Instance.objects.select_related("environment"), pk=pk)
     access.require(request.user, needs, found.environment)
     return found
