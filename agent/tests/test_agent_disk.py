@@ -25,7 +25,7 @@ from tests.parts import (
     single,
 )
 from webhook_agent import protocol
-from webhook_agent.files import DocumentFile
+from webhook_agent.document_file import DocumentFile
 from webhook_agent.journal import Journal
 
 UPDATE = "/admin/config-update"
@@ -142,7 +142,7 @@ def test_settling_leaves_a_kept_pair_alone(service: Service) -> None:
     journal.keep(4)
     assert _journal(service.folder).settle() == []
     assert held(service.folder) == NEW
-    assert _journal(service.folder).sequence() == 4
+    assert _journal(service.folder).read().sequence == 4
 
 
 def test_half_written_files_of_a_killed_process_are_swept_away(service: Service) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from webhook_agent import files, protocol
+from webhook_agent.document_file import MISSING, DocumentFile, Snapshot
 from webhook_agent.errors import Problem, Rejected, ReloadFailed
-from webhook_agent.files import DocumentFile, Snapshot, reached
+from webhook_agent.files import reached
 from webhook_agent.host import Host
 from webhook_agent.journal import Journal
 from webhook_agent.protocol import KINDS, same, short
@@ -25,20 +26,24 @@ class Documents:
 
     def __init__(self, paths: Mapping[str, Path], *, folder: Path, host: Host, wait: float) -> None:
         """Settles what a killed process left; the host may load its files afterwards. `wait` in seconds."""
-        self._files = {kind: DocumentFile(path) for kind, path in paths.items()}
+        self._files = {kind: DocumentFile(path, spare=folder) for kind, path in paths.items()}
         self._journal = Journal(folder, self._files)
         self._host = host
         trouble = ""
+        self.generation = -1  # of the journal: what this process has loaded, or is about to load
         try:
             with files.folder_lock(folder, wait=wait):
                 self._journal.settle()
+                self.generation = self._journal.read().generation
         except TimeoutError:
             log.warning("Another process is updating the documents; leaving them to it.")
         except OSError as error:
             if not files.is_read_only(error):
                 raise
             log.warning("The documents cannot be written here; updates will be refused.")
-            if self._journal.is_pending():
+            held = self._journal.read()
+            self.generation = held.generation
+            if held.pending:
                 trouble = "An update was cut short and cannot be undone: its files are read-only."
         self.state = State(self.read())
         if trouble:
@@ -49,14 +54,49 @@ class Documents:
         return {kind: self._files[kind].read() for kind in kinds}
 
     def sequence(self) -> int | None:
-        return self._journal.sequence()
+        return self._journal.read().sequence
+
+    def is_writable(self) -> bool:
+        """Whether an update could be written, as far as can be told without writing."""
+        return all(document.is_writable() for document in self._files.values())
+
+    def mark(self) -> tuple[int, int] | None:
+        """Changes when a sibling process may have changed the documents."""
+        return self._journal.mark()
+
+    def is_behind(self) -> bool:
+        """Whether a sibling process has put something in place that this one has not loaded."""
+        held = self._journal.read()
+        return held.generation > self.generation and not held.pending
+
+    async def adopt(self) -> str:
+        """Load what a sibling process has put in place; why the host did not, or nothing. Holds the lock, shared."""
+        held = await asyncio.to_thread(self._journal.read)
+        if held.pending or held.generation <= self.generation:
+            return ""
+        found = await asyncio.to_thread(self.read)
+        kinds = set(held.kinds if held.generation == self.generation + 1 else KINDS)
+        kinds |= {kind for kind in KINDS if not same(self.state.digest(kind), found[kind].digest)}
+        self.generation = held.generation
+        try:
+            await self._load([kind for kind in KINDS if kind in kinds])
+        except Problem as problem:
+            log.warning("This worker process could not load what another one has put in place: %s", problem.message)
+            return problem.message
+        return ""
+
+    async def announce(self, kinds: Iterable[str]) -> None:
+        """Siblings are to load these again. Holds the lock."""
+        self.generation = await asyncio.to_thread(self._journal.announce, tuple(kinds))
 
     async def apply(self, update: Update) -> dict[str, Any]:
         """Bring the host to these documents, all or none; the fields of the answer that tell how it went.
 
         Raises Problem: STALE, REJECTED, ROLLED_BACK, READ_ONLY, WRITE_FAILED. The host then runs what it ran.
         """
-        held = await asyncio.to_thread(self._journal.sequence)
+        if (await asyncio.to_thread(self._journal.read)).pending:  # a sibling died in the middle of an update
+            await asyncio.to_thread(self._journal.settle)
+        held = await asyncio.to_thread(self.sequence)
         if update.sequence is not None and held is not None and update.sequence < held:
             raise Problem(
                 409,
@@ -110,18 +150,33 @@ class Documents:
         return {
             "outcome": protocol.APPLIED if changed else protocol.UNCHANGED,
             "details": details,
-            "sequence": await asyncio.to_thread(self._journal.sequence),
+            "sequence": await asyncio.to_thread(self.sequence),
         }
 
     async def reload(self, kinds: Iterable[str]) -> list[str]:
-        """The host loads what is on disk; the kinds it loaded.
+        """The host loads what is on disk, and siblings are told to; the kinds it loaded. Problem: see `_load`."""
+        kinds = tuple(kinds)
+        try:
+            loaded = await self._load(kinds)
+        except Problem:
+            await self.refuse(kinds)
+            raise
+        await self.announce(loaded)
+        return loaded
+
+    async def refuse(self, kinds: Iterable[str]) -> None:
+        """The host does not load these as they are on disk; `boot_guard` keeps it from starting with them."""
+        await asyncio.to_thread(self._journal.refuse, tuple(kinds))
+
+    async def _load(self, kinds: Iterable[str]) -> list[str]:
+        """The host of this process loads what is on disk; the kinds it loaded.
 
         A kind without a file is passed over when the host runs without one, too. Raises Problem(REJECTED), or
         MALFORMED and NOT_FOUND before the host is asked: a half-written file must not be loaded.
         """
         found = await asyncio.to_thread(self.read, tuple(kinds))
         for kind, snapshot in list(found.items()):
-            if snapshot.problem == files.MISSING:
+            if snapshot.problem == MISSING:
                 if self.state.digest(kind) is not None:
                     raise Problem(422, protocol.NOT_FOUND, f"There is no {kind} file any more.")
                 del found[kind]
@@ -148,7 +203,7 @@ class Documents:
         try:
             await self._host.reload(data)
             reached("reloaded")
-            await asyncio.to_thread(self._journal.keep, sequence)
+            self.generation = await asyncio.to_thread(self._journal.keep, sequence)
         except OSError:
             await self._put_back(data)
             await self._load_again(data)
@@ -168,6 +223,7 @@ class Documents:
     async def _put_back(self, kinds: Iterable[str]) -> None:
         try:
             await asyncio.to_thread(self._journal.undo)
+            self.generation = (await asyncio.to_thread(self._journal.read)).generation
         except OSError:
             reason = "The previous files could not be put back; a restart settles it."
             log.exception("%s", reason)

@@ -1,27 +1,26 @@
-"""The agent as a host embeds it: an ASGI wrapper (or a mountable app) answering the five admin endpoints."""
+"""The agent as a host embeds it: around an ASGI app, mounted in one, or around a WSGI app."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from webhook_agent import protocol
 from webhook_agent.agent import Documents
-from webhook_agent.errors import Problem
-from webhook_agent.host import Host, Reload, Validate
-from webhook_agent.http import App, Disconnected, Receive, Request, Response, Scope, Send, refusal
-from webhook_agent.limits import Buckets, Tokens, client_key
+from webhook_agent.drain import Drain
+from webhook_agent.endpoints import Endpoints, Guards, Identity
+from webhook_agent.guards import Networks, Signatures
+from webhook_agent.host import Host, Reload, Started, Validate
+from webhook_agent.http import App, Message, Receive, Scope, Send
+from webhook_agent.limits import Buckets, Tokens
 from webhook_agent.protocol import KINDS
-from webhook_agent.state import now
+from webhook_agent.siblings import Siblings
 from webhook_agent.turn import Turns
-from webhook_agent.update import Update, read_update
-from webhook_agent.version import __version__
-
-log = logging.getLogger("webhook_agent")
+from webhook_agent.workers import Workers
+from webhook_agent.wsgi import Bridge, WsgiApp
 
 
 class ConfigAgent:
@@ -38,6 +37,7 @@ class ConfigAgent:
         tokens: str | Sequence[str],
         reload: Reload,
         validate: Validate | None = None,
+        started: Started | None = None,
         instance_id: str | None = None,
         version: str = "",
         prefix: str = "",
@@ -45,62 +45,84 @@ class ConfigAgent:
         max_body: int = protocol.MAX_BODY,
         allow_read: bool = True,
         allow_empty: bool = False,
+        allow_drain: bool = True,
+        allow_networks: Sequence[str] = (),
+        signing_keys: Sequence[str] = (),
         lock_wait: float = 10.0,
+        workers_wait: float = 5.0,
         requests_per_second: float = 50.0,
+        requests_per_second_in_all: float = 200.0,
         failures_per_minute: float = 60.0,
     ) -> None:
         """`reload(kinds)` loads the files anew and raises ReloadFailed(reason) when it keeps what it had;
-        `validate(kind, document)` raises Rejected(reason). Either may be sync (runs in a thread) or async.
+        `validate(kind, document)` raises Rejected(reason); `started()` is called in each process when the host
+        is up, and raises ReloadFailed(reason) when it came up without its files. Each may be sync (runs in a
+        thread) or async.
 
         `state_folder` holds the journal (default: where the webhooks file lives). `max_body` is in bytes,
-        `lock_wait` in seconds. Limits are per client address: `requests_per_second`, four seconds' worth of
-        them at once; and `failures_per_minute` wrong tokens, a third of them at once, after which everybody
-        at that address is asked to wait.
+        `lock_wait` and `workers_wait` are in seconds: for another update, and for the host's other worker
+        processes to load this one. Rate limits: `requests_per_second` for a client address and
+        `requests_per_second_in_all`, four seconds' worth at once; `failures_per_minute` wrong tokens for an
+        address, a third of them at once, after which everybody there is asked to wait.
 
         Raises ValueError for options that make no sense, no token among them.
         """
         paths = {"webhooks": Path(webhooks_path), "connections": Path(connections_path)}
         folder = Path(state_folder) if state_folder is not None else paths["webhooks"].absolute().parent
-        self._tokens = Tokens(tokens)
+        known = Tokens(tokens)
         _check_options(paths, folder, prefix)
         for name, value in (
             ("max_body", max_body),
             ("lock_wait", lock_wait),
+            ("workers_wait", workers_wait),
             ("requests_per_second", requests_per_second),
+            ("requests_per_second_in_all", requests_per_second_in_all),
             ("failures_per_minute", failures_per_minute),
         ):
             if not value > 0:
                 raise ValueError(f"{name}: must be more than zero")
-        if not callable(reload) or not (validate is None or callable(validate)):
-            raise ValueError("reload and validate: must be callable")
+        if not callable(reload) or not all(hook is None or callable(hook) for hook in (validate, started)):
+            raise ValueError("reload, validate and started: must be callable")
         hostname = socket.gethostname()
-        self._identity = {"instance_id": instance_id or hostname, "hostname": hostname, "version": version}
+        host = Host(reload=reload, validate=validate, started=started, hidden=_hidden(tokens, paths, folder))
         self._prefix = prefix
-        self._max_body = max_body
-        self._allow_read = allow_read
-        self._allow_empty = allow_empty
-        self._requests = Buckets(per_second=requests_per_second, burst=4 * requests_per_second)
-        self._failures = Buckets(per_second=failures_per_minute / 60, burst=failures_per_minute / 3)
-        host = Host(reload=reload, validate=validate, hidden=_hidden(tokens, paths, folder))
+        self._host = host
         self._documents = Documents(paths, folder=folder, host=host, wait=lock_wait)
-        self._turns = Turns(folder, wait=lock_wait)
-        self._under_way: set[asyncio.Future[Response]] = set()
-        self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
-            "config-update": ("POST", self._config_update),
-            "reload-config": ("POST", self._reload_config),
-            "config-version": ("GET", self._config_version),
-            "instance-info": ("GET", self._instance_info),
-            "config": ("GET", self._config),
-        }
+        turns = Turns(folder, wait=lock_wait)
+        self._siblings = Siblings(self._documents, turns, Workers(folder), wait=workers_wait)
+        self._endpoints = Endpoints(
+            documents=self._documents,
+            turns=turns,
+            siblings=self._siblings,
+            drain=Drain(folder) if allow_drain else None,
+            identity=Identity(instance_id or hostname, hostname, version),
+            guards=Guards(
+                tokens=known,
+                networks=Networks(allow_networks),
+                signatures=Signatures(signing_keys),
+                requests=Buckets(per_second=requests_per_second, burst=4 * requests_per_second),
+                in_all=Buckets(per_second=requests_per_second_in_all, burst=4 * requests_per_second_in_all),
+                failures=Buckets(per_second=failures_per_minute / 60, burst=failures_per_minute / 3),
+            ),
+            max_body=max_body,
+            allow_read=allow_read,
+            allow_empty=allow_empty,
+        )
+        self._serving_in = 0  # the process id in which the agent has started
+        self._starting: asyncio.Future[None] | None = None
 
     def wrap(self, app: App) -> App:
         """`app` with the admin endpoints in front of it; every other request and scope is `app`'s."""
 
         async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-            path = _path(scope) if scope["type"] == "http" else ""
-            endpoint = path[len(self._prefix) + len("/admin/") :]
-            if endpoint in self._routes and path == f"{self._prefix}/admin/{endpoint}":
-                await self._answer(endpoint, scope, receive, send)
+            if scope["type"] == "lifespan":
+                await self._lifespan(app, scope, receive, send)
+                return
+            if self._serving_in != os.getpid():
+                await self.start()
+            endpoint = self._endpoint(scope) if scope["type"] == "http" else ""
+            if endpoint:
+                await self._endpoints.answer(endpoint, scope, receive, send)
             else:
                 await app(scope, receive, send)
 
@@ -108,148 +130,77 @@ class ConfigAgent:
 
     @property
     def asgi(self) -> App:
-        """An app of its own, to mount: answers `/admin/<endpoint>` and `/<endpoint>` below that place."""
+        """An app of its own, to mount: answers `/admin/<endpoint>` and `/<endpoint>` below that place.
+
+        A mounted app hears nothing of the host's lifespan: call `start` and `stop` there.
+        """
 
         async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
                 return
+            if self._serving_in != os.getpid():
+                await self.start()
             endpoint = _path(scope).removeprefix("/").removeprefix("admin/")
-            await self._answer(endpoint, scope, receive, send)
+            await self._endpoints.answer(endpoint, scope, receive, send)
 
         return mounted
+
+    def wrap_wsgi(self, app: WsgiApp) -> Bridge:
+        """A WSGI `app` (Flask, Django) with the admin endpoints in front of it."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._endpoints.answer(self._endpoint(scope), scope, receive, send)
+
+        return Bridge(app, answer=answer, is_ours=lambda path: bool(self._named(path)), start=self.start)
 
     def not_loaded(self, reason: str, *, kinds: Iterable[str] = KINDS) -> None:
         """For a host that could not load its files at start: it is degraded and reports no version."""
         self._documents.state.never_loaded(kinds, reason)
 
-    async def _answer(self, endpoint: str, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            self._admit(request)
-            if endpoint not in self._routes:
-                raise Problem(404, protocol.NOT_FOUND, "There is no such endpoint.")
-            method, handler = self._routes[endpoint]
-            if request.method != method:
-                raise Problem(405, protocol.METHOD_NOT_ALLOWED, f"This endpoint answers {method} only.")
-            response = await handler(request)
-        except Problem as problem:
-            response = refusal(problem)
-        except Disconnected:
+    async def start(self) -> None:
+        """The host of this process is up: from now on it follows its sibling processes. Once; later calls wait."""
+        if self._serving_in == os.getpid():
             return
-        except Exception:
-            log.exception("The agent broke while answering %s.", endpoint)
-            response = refusal(Problem(500, protocol.INTERNAL, "The agent broke; its log says more."))
-        await response.send(send)
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+        await asyncio.shield(self._starting)
 
-    def _admit(self, request: Request) -> None:
-        client = client_key(request.client)
-        wait = self._failures.wait(client)
-        if not wait and not self._tokens.allow(request.header(b"authorization")):
-            self._failures.take(client)
-            log.warning("A wrong token, or none, from %s.", request.client or "a local socket")
-            raise Problem(401, protocol.UNAUTHORISED, "This needs `Authorization: Bearer <token>`.")
-        wait = wait or self._requests.take(client)
-        if wait:
-            raise Problem(429, protocol.RATE_LIMITED, "Too many requests from this address.", retry_after=wait)
+    async def stop(self) -> None:
+        """The host of this process ends."""
+        if self._serving_in == os.getpid():
+            self._serving_in, self._starting = 0, None
+            await self._siblings.stop()
 
-    async def _config_update(self, request: Request) -> Response:
-        body = await request.body(self._max_body)
-        update = await asyncio.to_thread(read_update, body, allow_empty=self._allow_empty)
-        return await self._whole(self._updated(update))
+    async def _start(self) -> None:
+        reason = await self._host.started()
+        if reason:
+            self.not_loaded(reason)
+            await self._documents.refuse(KINDS)
+        await self._siblings.start()
+        self._serving_in = os.getpid()
 
-    async def _updated(self, update: Update) -> Response:
-        status, error, code = 200, None, None
-        try:
-            async with self._turns.take():
-                fields = await self._documents.apply(update)
-        except Problem as problem:
-            if problem.retry_after is not None:
-                problem.more["request_id"] = update.request_id
-                raise
-            status, error, code, fields = problem.status, problem.message, problem.code, problem.more
-        answer = {
-            "status": "error" if error else "success",
-            "outcome": None,
-            "error": error,
-            "code": code,
-            "details": {},
-            "timestamp": now(),
-            "instance_id": self._identity["instance_id"],
-            "version": update.version,
-            "request_id": update.request_id,
-            **self._documents.state.versions(),
-            **fields,
-        }
-        return Response(status, answer)
+    async def _lifespan(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        async def hearing() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self.stop()
+            return message
 
-    async def _reload_config(self, request: Request) -> Response:
-        body = await request.body(self._max_body)
-        try:
-            wanted = protocol.parse(body) if body.strip() else {}
-        except protocol.ProtocolError as error:
-            raise Problem(400, error.code, error.message) from None
-        kinds = []
-        for kind in KINDS:
-            chosen = wanted.get(f"reload_{kind}", True)
-            if not isinstance(chosen, bool):
-                raise Problem(400, protocol.SHAPE, f"`reload_{kind}` must be true or false.")
-            if chosen:
-                kinds.append(kind)
-        if not kinds:
-            raise Problem(400, protocol.SHAPE, "Nothing is left to reload.")
-        return await self._whole(self._reloaded(kinds))
+        async def saying(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                await self.start()
+            await send(message)
 
-    async def _reloaded(self, kinds: Sequence[str]) -> Response:
-        async with self._turns.take():
-            loaded = await self._documents.reload(kinds)
-        answer = {
-            "status": "success",
-            "reloaded": {kind: kind in loaded for kind in KINDS},
-            "timestamp": now(),
-            "instance_id": self._identity["instance_id"],
-            **self._documents.state.versions(),
-        }
-        return Response(200, answer)
+        await app(scope, hearing, saying)
 
-    async def _config_version(self, request: Request) -> Response:
-        found = await asyncio.to_thread(self._documents.read)
-        sequence = await asyncio.to_thread(self._documents.sequence)
-        return Response(200, self._documents.state.version_report(found, sequence))
+    def _endpoint(self, scope: Scope) -> str:
+        return self._named(_path(scope))
 
-    async def _instance_info(self, request: Request) -> Response:
-        found = await asyncio.to_thread(self._documents.read)
-        capabilities = ["batch", "digest", "sequence", "dry_run", *(["read"] if self._allow_read else [])]
-        answer = {
-            **self._identity,
-            **self._documents.state.instance_report(found),
-            "agent_version": __version__,
-            "protocol": protocol.PROTOCOL,
-            "capabilities": capabilities,
-        }
-        return Response(200, answer)
-
-    async def _config(self, request: Request) -> Response:
-        if not self._allow_read:
-            raise Problem(404, protocol.NOT_FOUND, "Reading documents is switched off on this instance.")
-        kind = request.query("type")
-        if kind not in KINDS:
-            raise Problem(400, protocol.SHAPE, '`type` must be "webhooks" or "connections".')
-        found = (await asyncio.to_thread(self._documents.read, [kind]))[kind]
-        if found.raw is None:
-            raise Problem(404, protocol.NOT_FOUND, f"There is no {kind} file.")
-        return Response(200, found.raw)
-
-    async def _whole(self, work: Awaitable[Response]) -> Response:
-        """Run `work` to its end, even when the server cancels the request because its client went away."""
-        task = asyncio.ensure_future(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: asyncio.Future[Response]) -> None:
-        self._under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not complain when nobody waits any more
+    def _named(self, path: str) -> str:
+        """The endpoint that a path names; empty for every path that is the host's."""
+        admin = f"{self._prefix}/admin/"
+        endpoint = path[len(admin) :] if path.startswith(admin) else ""
+        return endpoint if endpoint in self._endpoints.names else ""
 
 
 def _path(scope: Scope) -> str:

@@ -28,7 +28,7 @@ class ReloadFailed(Exception):
 
 
 class Problem(Exception):
-    """An answer that is an error. `more` adds fields to its JSON; `retry_after` is in seconds."""
+    """An answer that is an error. `more` adds fields to its JSON; `retry_after` is in seconds; `allow` is a method."""
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class Problem(Exception):
         *,
         retry_after: float | None = None,
         more: Mapping[str, Any] | None = None,
+        allow: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -45,3 +46,4 @@ class Problem(Exception):
         self.message = message
         self.retry_after = retry_after
         self.more = dict(more or {})
+        self.allow = allow

@@ -1,4 +1,4 @@
-"""The host application as the agent sees it: two callables, sync or async, that say no by raising."""
+"""The host application as the agent sees it: callables, sync or async, that say no by raising."""
 
 from __future__ import annotations
 
@@ -17,15 +17,24 @@ MAX_REASON = 500  # characters of a host's reason that are passed on
 
 Reload = Callable[[tuple[str, ...]], Any]
 Validate = Callable[[str, Document], Any]
+Started = Callable[[], Any]
 
 
 class Host:
     """Calls the host's `reload` and `validate`: a sync one in a thread, an async one on the event loop."""
 
-    def __init__(self, *, reload: Reload, validate: Validate | None, hidden: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        reload: Reload,
+        validate: Validate | None,
+        started: Started | None = None,
+        hidden: Iterable[str] = (),
+    ) -> None:
         """`hidden` are strings (paths, tokens) that no reason may carry to the wire."""
         self._reload = reload
         self._validate = validate
+        self._started = started
         self._hidden = sorted({text for text in hidden if len(text) > 1}, key=len, reverse=True)
 
     async def validate(self, kind: str, document: Document) -> None:
@@ -49,6 +58,19 @@ class Host:
         except Exception as error:
             log.exception("The host broke while loading its documents.")
             raise ReloadFailed(f"The host broke while loading ({type(error).__name__}).") from None
+
+    async def started(self) -> str:
+        """Why the host came up without its files, or nothing."""
+        if self._started is None:
+            return ""
+        try:
+            await _call(self._started)
+        except ReloadFailed as failure:
+            return self._clean(failure.reason)
+        except Exception as error:
+            log.exception("Asking the host whether it has loaded its documents failed.")
+            return f"The host broke while starting ({type(error).__name__})."
+        return ""
 
     def _clean(self, reason: object) -> str:
         text = " ".join(str(reason).split())

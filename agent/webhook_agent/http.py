@@ -27,9 +27,12 @@ class Disconnected(Exception):
 
 
 class Request:
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    """`endpoint` is the last part of the path, as the agent names its endpoints."""
+
+    def __init__(self, scope: Scope, receive: Receive, *, endpoint: str) -> None:
         self._scope = scope
         self._receive = receive
+        self.endpoint = endpoint
 
     @property
     def method(self) -> str:
@@ -76,10 +79,21 @@ class Request:
 
 
 class Response:
-    def __init__(self, status: int, body: Mapping[str, Any] | bytes, headers: Mapping[str, str] | None = None) -> None:
+    """`retry_after` is in seconds."""
+
+    def __init__(
+        self,
+        status: int,
+        body: Mapping[str, Any] | bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
         self.status = status
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.headers = dict(headers or {})
+        if retry_after is not None:
+            self.headers["retry-after"] = str(max(1, math.ceil(retry_after)))
 
     async def send(self, send: Send) -> None:
         headers = {
@@ -96,9 +110,9 @@ class Response:
 
 def refusal(problem: Problem) -> Response:
     headers = {}
-    if problem.retry_after is not None:
-        headers["retry-after"] = str(max(1, math.ceil(problem.retry_after)))
     if problem.status == 401:
         headers["www-authenticate"] = "Bearer"
+    if problem.allow:
+        headers["allow"] = problem.allow
     body = {"status": "error", "error": problem.message, "code": problem.code, **problem.more}
-    return Response(problem.status, body, headers)
+    return Response(problem.status, body, headers, retry_after=problem.retry_after)

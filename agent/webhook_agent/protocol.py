@@ -22,6 +22,8 @@ Document = dict[str, Any]
 
 # Error codes: `code` of an answer whose `status` is "error".
 UNAUTHORISED: Final = "unauthorised"  # 401: no token, or one this agent does not know
+BAD_SIGNATURE: Final = "bad_signature"  # 401: the body's signature is missing, wrong, too old, or was used before
+FORBIDDEN: Final = "forbidden"  # 403: the client's address is in none of the networks allowed
 TOO_LARGE: Final = "too_large"  # 413: the request body is over the agent's limit
 RATE_LIMITED: Final = "rate_limited"  # 429: too many requests from this client; Retry-After says how long to wait
 MALFORMED: Final = "malformed"  # 400: not strict JSON with an object on top; 422 when it is the file on disk
@@ -31,6 +33,7 @@ EMPTY: Final = "empty"  # 400: an empty document, and this agent was not told to
 STALE: Final = "stale"  # 409: a higher sequence has been applied already
 REJECTED: Final = "rejected"  # 422: the host refused the document; nothing was written
 ROLLED_BACK: Final = "rolled_back"  # 422: the host could not load it; the previous files are back
+WORKERS_BEHIND: Final = "workers_behind"  # 503: kept, but some worker processes have not loaded it; Retry-After
 READ_ONLY: Final = "read_only"  # 409: the agent may not write where the documents live
 BUSY: Final = "busy"  # 503: another update holds the lock; Retry-After
 NOT_FOUND: Final = "not_found"  # 404: no such endpoint or document, or reading is switched off
@@ -40,6 +43,9 @@ INTERNAL: Final = "internal"  # 500: a fault of the agent; its log says more
 CODES: Final = frozenset(
     {
         UNAUTHORISED,
+        BAD_SIGNATURE,
+        FORBIDDEN,
+        WORKERS_BEHIND,
         TOO_LARGE,
         RATE_LIMITED,
         MALFORMED,

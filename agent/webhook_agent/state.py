@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from webhook_agent import files
-from webhook_agent.files import Snapshot
+from webhook_agent.document_file import MISSING, Snapshot
 from webhook_agent.protocol import KINDS, same, short
 
 
@@ -64,20 +63,27 @@ class State:
         """`{kind}_version` for both kinds: the short digest of what the host runs, null for none."""
         return {f"{kind}_version": _short(self.digest(kind)) for kind in KINDS}
 
-    def version_report(self, found: Mapping[str, Snapshot], sequence: int | None) -> dict[str, Any]:
-        """The answer of config-version: what the host runs, and beside it what lies on disk."""
+    def version_report(
+        self, found: Mapping[str, Snapshot], sequence: int | None, *, unsettled: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """The answer of config-version: what the host runs, and beside it what lies on disk.
+
+        Of the `unsettled` kinds worker processes run different documents: there is no one version to name.
+        """
+        runs = {kind: None if kind in unsettled else self.digest(kind) for kind in KINDS}
         return {
-            **self.versions(),
-            **{f"{kind}_digest": self.digest(kind) for kind in KINDS},
+            **{f"{kind}_version": _short(digest) for kind, digest in runs.items()},
+            **{f"{kind}_digest": digest for kind, digest in runs.items()},
             "last_reload": self.last_reload,
             "sequence": sequence,
             "on_disk": {kind: found[kind].digest for kind in KINDS},
             "differs": [kind for kind in KINDS if self._differs(kind, found[kind])],
         }
 
-    def instance_report(self, found: Mapping[str, Snapshot]) -> dict[str, Any]:
-        """The part of instance-info that changes."""
-        reasons = list(dict.fromkeys([*self._failed.values(), *([self._trouble] if self._trouble else [])]))
+    def instance_report(self, found: Mapping[str, Snapshot], more: Iterable[str] = ()) -> dict[str, Any]:
+        """The part of instance-info that changes; `more` are reasons to be degraded that others know."""
+        trouble = [self._trouble] if self._trouble else []
+        reasons = list(dict.fromkeys([*self._failed.values(), *trouble, *more]))
         return {
             "uptime_seconds": int(time.monotonic() - self._started),
             **{f"{kind}_count": self._loaded[kind].entries for kind in KINDS},
@@ -99,7 +105,7 @@ class State:
         }
 
     def _differs(self, kind: str, found: Snapshot) -> bool:
-        if found.problem == files.MISSING:
+        if found.problem == MISSING:
             return self.digest(kind) is not None
         return not same(self.digest(kind), found.digest)
 
@@ -109,7 +115,7 @@ class State:
             return "failed"
         if self._differs(kind, found):
             return "changed"
-        return "missing" if found.problem == files.MISSING else "loaded"
+        return "missing" if found.problem == MISSING else "loaded"
 
 
 def now() -> str:

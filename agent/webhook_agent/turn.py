@@ -20,8 +20,8 @@ class Turns:
         self._lock: asyncio.Lock | None = None
 
     @contextlib.asynccontextmanager
-    async def take(self) -> AsyncIterator[None]:
-        """Hold the lock. Raises Problem(BUSY) when it is not free in time."""
+    async def take(self, *, shared: bool = False) -> AsyncIterator[None]:
+        """Hold the lock, `shared` among processes that only load. Raises Problem(BUSY) when it is not free in time."""
         if self._lock is None:
             self._lock = asyncio.Lock()  # here, since Python 3.9 ties a lock to a loop when it is made
         taking = asyncio.ensure_future(self._lock.acquire())
@@ -35,7 +35,9 @@ class Turns:
         try:
             held = contextlib.ExitStack()
             try:
-                await asyncio.to_thread(held.enter_context, files.folder_lock(self._folder, wait=self._wait))
+                await asyncio.to_thread(
+                    held.enter_context, files.folder_lock(self._folder, wait=self._wait, shared=shared)
+                )
             except TimeoutError:
                 raise _busy() from None
             with held:
