@@ -1,6 +1,7 @@
-"""python -m sample_service --port P --dir DIR --name NAME [--host 127.0.0.1]
+"""python -m sample_service --port P --dir DIR --name NAME [--host 127.0.0.1] [--workers 1]
 
-Prints `ready: <url>` once it accepts connections. Tokens come from CONFIG_ADMIN_TOKEN or from the file that
+Prints `ready: <url>` once it accepts connections. Several workers are processes behind one port, each with an agent
+of its own; one that dies is started again. Tokens come from CONFIG_ADMIN_TOKEN or from the file that
 CONFIG_ADMIN_TOKEN_FILE names: one, or several with blanks between them. Port 0 takes a free one.
 """
 
@@ -15,6 +16,8 @@ from pathlib import Path
 import uvicorn
 
 from sample_service.instance import build, tokens_from
+from sample_service.supervisor import supervise
+from webhook_agent import boot_guard
 
 
 def main() -> None:
@@ -23,16 +26,24 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, required=True, help="holds webhooks.json and connections.json")
     parser.add_argument("--name", required=True, help="the instance's id")
     parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--workers", type=int, default=1, help="processes behind the port")
+    parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)  # a worker's: the listening socket
     options = parser.parse_args()
     try:
         options.dir.mkdir(parents=True, exist_ok=True)
-        app = build(options.dir, name=options.name, tokens=tokens_from(os.environ), environ=os.environ)
-        listener = socket.create_server((options.host, options.port), backlog=128)
-        # asyncio does this only for sockets that say they are TCP, which create_server's do not; without it
-        # every answer waits 40 ms for the client's delayed acknowledgement.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if options.workers == 1:
+            said = boot_guard(
+                webhooks_path=options.dir / "webhooks.json", connections_path=options.dir / "connections.json"
+            )
+            for sentence in said:
+                print(sentence, flush=True)  # noqa: T201
+            app = build(options.dir, name=options.name, tokens=tokens_from(os.environ), environ=os.environ)
+        listener = _listener(options)
     except (OSError, ValueError) as error:
         sys.exit(f"sample_service: {error}")
+    if options.workers > 1:
+        supervise(listener, options.workers)
+        return
     # One worker, HTTP/1.1, no lifespan: uvloop and the websocket stacks would only cost memory here.
     config = uvicorn.Config(
         app,
@@ -45,6 +56,16 @@ def main() -> None:
     )
     print(f"ready: http://{options.host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(options: argparse.Namespace) -> socket.socket:
+    if options.fd is not None:
+        return socket.socket(fileno=options.fd)
+    listener = socket.create_server((options.host, options.port), backlog=128)
+    # asyncio does this only for sockets that say they are TCP, which create_server's do not; without it every
+    # answer waits 40 ms for the client's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 if __name__ == "__main__":

@@ -25,13 +25,14 @@ class NotStarted(Exception):
 
 
 class Process:
-    """One instance; switches go in as environment."""
+    """One instance, of one or several worker processes; switches go in as environment."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, workers: int = 1, **environment: str) -> None:
         self.folder = folder
         began = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sample_service", "--port", "0", "--dir", str(folder), "--name", "proc"],
+            [sys.executable, "-m", "sample_service", "--port", "0", "--dir", str(folder), "--name", "proc"]
+            + (["--workers", str(workers)] if workers > 1 else []),
             cwd=AGENT,
             env={"PATH": os.environ.get("PATH", ""), "CONFIG_ADMIN_TOKEN": TOKEN, **environment},
             stdout=subprocess.PIPE,

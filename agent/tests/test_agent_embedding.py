@@ -132,7 +132,8 @@ async def test_the_files_may_live_apart_and_behind_a_link(tmp_path: Path) -> Non
     assert (tmp_path / "webhooks.json").is_symlink()
     assert b"new" in (tmp_path / "a" / "real.json").read_bytes()
     assert b"mq" in (tmp_path / "b" / "c.json").read_bytes()
-    assert [path.name for path in (tmp_path / "state").iterdir()] == [".webhook_agent.journal"]
+    state = {path.name for path in (tmp_path / "state").iterdir()}
+    assert state == {".webhook_agent.journal", ".webhook_agent.workers"}
 
 
 async def test_a_fault_of_the_agent_is_logged_and_not_told(service: Service, caplog: pytest.LogCaptureFixture) -> None:
@@ -160,7 +161,7 @@ async def test_the_log_names_digests_and_no_contents(
 
 
 def test_the_public_surface_is_what_it_says() -> None:
-    assert sorted(webhook_agent.__all__) == ["ConfigAgent", "Rejected", "ReloadFailed", "__version__"]
+    assert sorted(webhook_agent.__all__) == ["ConfigAgent", "Rejected", "ReloadFailed", "__version__", "boot_guard"]
     for name in webhook_agent.__all__:
         assert hasattr(webhook_agent, name)
     assert (Path(webhook_agent.__file__).parent / "py.typed").exists()

@@ -20,6 +20,7 @@ async def test_the_version_of_a_fresh_start_is_what_was_on_disk(client: Client) 
         "sequence": None,
         "on_disk": {"webhooks": WEBHOOKS, "connections": CONNECTIONS},
         "differs": [],
+        "workers": {"alive": 1, "loaded": 1},
     }
     assert answer.headers["cache-control"] == "no-store"
 
@@ -71,9 +72,11 @@ async def test_instance_info_has_the_fields_of_the_proposal_and_ours(client: Cli
             },
             "connections": info["documents"]["connections"],
         },
+        "workers": {"alive": 1, "loaded": 1},
+        "draining": False,
         "agent_version": __version__,
         "protocol": 1,
-        "capabilities": ["batch", "digest", "sequence", "dry_run", "read"],
+        "capabilities": ["batch", "digest", "sequence", "dry_run", "read", "drain"],
     }
 
 

@@ -1,4 +1,4 @@
-"""The agent in front of a WSGI service (Flask, Django): an event loop in a thread of its own, for admin requests only."""
+"""The agent in front of a WSGI service (Flask, Django): an event loop in a thread of its own, for admin requests."""
 
 from __future__ import annotations
 
