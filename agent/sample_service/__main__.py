@@ -33,7 +33,9 @@ def main() -> None:
         options.dir.mkdir(parents=True, exist_ok=True)
         if options.workers == 1:
             said = boot_guard(
-                webhooks_path=options.dir / "webhooks.json", connections_path=options.dir / "connections.json"
+                webhooks_path=options.dir / "webhooks.json",
+                connections_path=options.dir / "connections.json",
+                state_folder=os.environ.get("SAMPLE_STATE") or None,
             )
             for sentence in said:
                 print(sentence, flush=True)  # noqa: T201

@@ -25,6 +25,7 @@ def build(folder: Path, *, name: str, tokens: Sequence[str], environ: Mapping[st
         instance_id=name,
         version="sample",
         allow_empty=environ.get("SAMPLE_ALLOW_EMPTY") == "1",
+        state_folder=environ.get("SAMPLE_STATE") or None,
     )
     for kind in ("webhooks", "connections"):
         try:

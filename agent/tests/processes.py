@@ -20,6 +20,31 @@ AGENT = Path(__file__).resolve().parent.parent
 DEADLINE = 15.0  # seconds
 
 
+# How the documents come to where they are.
+PLAIN = "files in a folder"
+FILES = "each file mounted by itself"  # no rename goes over it: EBUSY
+CLOSED = "each file mounted by itself into a read-only folder"  # nothing can be made beside it either
+MOUNTS = (PLAIN, FILES, CLOSED)
+
+
+def mounted(mount: str, folder: Path) -> list[str]:
+    """The words before a command that give it real mounts of its own, without any right (user namespaces)."""
+    if mount == PLAIN:
+        return []
+    lines = [f"mount --bind {folder} {folder}"] if mount == CLOSED else []
+    lines += [f"mount --bind {folder}/{kind}.json {folder}/{kind}.json" for kind in ("webhooks", "connections")]
+    lines += [f"mount -o remount,bind,ro {folder}"] if mount == CLOSED else []
+    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", " && ".join([*lines, 'exec "$@"']), "sh"]
+
+
+def can_mount() -> bool:
+    command = ["unshare", "--user", "--map-root-user", "--mount", "true"]
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
 class NotStarted(Exception):
     """It ended before it was ready; the message is what it printed."""
 
@@ -27,18 +52,19 @@ class NotStarted(Exception):
 class Process:
     """One instance, of one or several worker processes; switches go in as environment."""
 
-    def __init__(self, folder: Path, *, workers: int = 1, **environment: str) -> None:
+    def __init__(self, folder: Path, *, workers: int = 1, mount: str = PLAIN, **environment: str) -> None:
         self.folder = folder
         began = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sample_service", "--port", "0", "--dir", str(folder), "--name", "proc"]
+            mounted(mount, folder)
+            + [sys.executable, "-m", "sample_service", "--port", "0", "--dir", str(folder), "--name", "proc"]
             + (["--workers", str(workers)] if workers > 1 else []),
             cwd=AGENT,
             env={"PATH": os.environ.get("PATH", ""), "CONFIG_ADMIN_TOKEN": TOKEN, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
         )
+        self._printed = b""
         printed = [self.line()]
         while printed[-1] and not printed[-1].startswith("ready: "):  # what it warns about comes first
             printed.append(self.line())
@@ -55,12 +81,18 @@ class Process:
         self.close()
 
     def line(self) -> str:
-        """The next line it prints; empty when it ended."""
+        """The next line it prints; empty when it ended. Unbuffered: a selector does not see what a buffer holds."""
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
-            assert selector.select(DEADLINE), "it prints nothing"
-        return self.process.stdout.readline()
+            while b"\n" not in self._printed:
+                assert selector.select(DEADLINE), "it prints nothing"
+                chunk = os.read(self.process.stdout.fileno(), 65536)
+                if not chunk:
+                    break
+                self._printed += chunk
+        line, end, self._printed = self._printed.partition(b"\n")
+        return (line + end).decode()
 
     def call(
         self, path: str, body: Any = None, *, timeout: float = DEADLINE, headers: dict[str, str] | None = None

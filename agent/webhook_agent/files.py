@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import stat
 import time
@@ -17,13 +18,22 @@ from pathlib import Path
 # A rename onto the file fails: it is a mount point, on another device than its copies, or its folder is closed.
 _IN_PLACE = frozenset({errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EROFS})
 
-# Failure drill: the process ends at the named step, as if killed. Read once; never set it in production.
+# Failure drills, read once; never set them in production. CRASH_AT is a step's name, or its number counted from the
+# start of the process: it ends there, as if killed. STEPS_TO is a file that the names of the steps are added to.
 _CRASH_AT = os.environ.get("WEBHOOK_AGENT_CRASH_AT", "")
+_STEPS_TO = os.environ.get("WEBHOOK_AGENT_STEPS_TO", "")
+_steps = itertools.count(1)
 
 
 def reached(step: str) -> None:
     """Marks a step of an update, so that a test can end the process exactly there."""
-    if step == _CRASH_AT:
+    if not (_CRASH_AT or _STEPS_TO):
+        return
+    number = next(_steps)
+    if _STEPS_TO:
+        with open(_STEPS_TO, "a") as file:
+            file.write(f"{step}\n")
+    if _CRASH_AT in (step, str(number)):
         os._exit(137)
 
 
