@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.parts import NEW, OLD, held, lay, leftovers, pair
-from tests.processes import NotStarted, Process
+from tests.processes import PLAIN, NotStarted, Process
 from webhook_agent import protocol
 
 BEFORE = ["staged", "journalled", "swapped-1", "swapped-2", "swapped", "reloaded"]
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def crash(folder: Path, step: str, **environment: str) -> None:
     """An update that ends the process at `step`."""
-    with Process(folder, WEBHOOK_AGENT_CRASH_AT=step, **environment) as process:
+    with Process(folder, workers=1, mount=PLAIN, WEBHOOK_AGENT_CRASH_AT=step, **environment) as process:
         with pytest.raises(GONE):
             process.push(pair(sequence=9))
         assert process.wait() == 137

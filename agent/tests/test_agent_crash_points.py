@@ -35,7 +35,7 @@ class Place:
         lay(self.folder)
 
     def process(self, **environment: str) -> Process:
-        return Process(self.folder, mount=self.mount, SAMPLE_STATE=str(self.base / "state"), **environment)
+        return Process(self.folder, workers=1, mount=self.mount, SAMPLE_STATE=str(self.base / "state"), **environment)
 
 
 def steps_of(base: Path, mount: str, form: str, *, refuse: bool) -> list[str]:

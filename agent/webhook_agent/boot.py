@@ -56,7 +56,7 @@ def _guarded(kind: str, document: DocumentFile, refused: str) -> list[str]:
     if found.problem:
         why = f"the file does not parse: {found.problem}"
     elif refused and document.fingerprint() == refused:
-        why = "the service refused this file before"
+        why = "the service refused this file before."
     else:
         return []
     if document.fall_back():

@@ -174,6 +174,13 @@ class DocumentFile:
         else:
             os.replace(self.undo, self.previous)
 
+    def is_good(self) -> bool:
+        """Whether the file holds what the host loaded last."""
+        try:
+            return self.target.read_bytes() == self.good.read_bytes()
+        except FileNotFoundError:
+            return False
+
     def keep_good(self) -> None:
         """The host loaded the file as it is. A copy, never a link: the file may be edited in place."""
         try:

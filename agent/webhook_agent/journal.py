@@ -134,9 +134,13 @@ class Journal:
         return after.generation
 
     def refuse(self, kinds: Iterable[str]) -> None:
-        """The host did not load these as they are on disk: `boot_guard` must not let it start with them."""
+        """The host did not load these as they are on disk: `boot_guard` must not let it start with them.
+
+        It does not say which of several it stumbled over; one that it loaded before is not to blame.
+        """
         held = self.read()
-        marks = {kind: mark for kind in kinds if (mark := self._documents[kind].fingerprint())}
+        suspects = [kind for kind in kinds if not self._documents[kind].is_good()]
+        marks = {kind: mark for kind in suspects if (mark := self._documents[kind].fingerprint())}
         if any(held.refused.get(kind) != mark for kind, mark in marks.items()):
             self._save_if_possible(replace(held, refused={**held.refused, **marks}))
 
