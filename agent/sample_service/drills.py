@@ -4,6 +4,7 @@ SAMPLE_REJECT=reason  or the file DIR/reject  every reload of changed files is r
 SAMPLE_HANG=seconds   or the file DIR/hang    a config-update is applied, and answered this much later
 SAMPLE_ALLOW_EMPTY=1                          empty documents are accepted
 SAMPLE_STATE=folder                           where the agent keeps its journal, if not beside the documents
+SAMPLE_RATE=number                            every rate limit of the agent is this
 SAMPLE_LENIENT=1                              entries that are no objects ("_comment") are passed over
 
 The files are read for every request, so that they can come and go while the service runs. The agent has one

@@ -26,6 +26,7 @@ def build(folder: Path, *, name: str, tokens: Sequence[str], environ: Mapping[st
         version="sample",
         allow_empty=environ.get("SAMPLE_ALLOW_EMPTY") == "1",
         state_folder=environ.get("SAMPLE_STATE") or None,
+        **_rates(environ.get("SAMPLE_RATE", "")),
     )
     for kind in ("webhooks", "connections"):
         try:
@@ -33,6 +34,11 @@ def build(folder: Path, *, name: str, tokens: Sequence[str], environ: Mapping[st
         except ReloadFailed as failure:
             agent.not_loaded(failure.reason, kinds=[kind])
     return hanging(agent.wrap(service(configuration)), folder, environ.get("SAMPLE_HANG", ""))
+
+
+def _rates(text: str) -> dict[str, float]:
+    names = ("requests_per_second", "requests_per_second_in_all", "failures_per_minute")
+    return dict.fromkeys(names, float(text)) if text else {}
 
 
 def tokens_from(environ: Mapping[str, str]) -> list[str]:
