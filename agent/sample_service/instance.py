@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sample_service.app import service
 from sample_service.config import Configuration
@@ -36,7 +37,7 @@ def build(folder: Path, *, name: str, tokens: Sequence[str], environ: Mapping[st
     return hanging(agent.wrap(service(configuration)), folder, environ.get("SAMPLE_HANG", ""))
 
 
-def _rates(text: str) -> dict[str, float]:
+def _rates(text: str) -> dict[str, Any]:
     names = ("requests_per_second", "requests_per_second_in_all", "failures_per_minute")
     return dict.fromkeys(names, float(text)) if text else {}
 
