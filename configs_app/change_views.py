@@ -15,7 +15,7 @@ from configs_app.models import Change, ChangedDocument, ChangeState
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
-from instances_app.models import Kind
+from instances_app.models import OTHER, Kind
 from instances_app.shortcuts import get_environment
 
 LISTED = 100
@@ -106,13 +106,14 @@ def _base_text(kind: str, base_id: int | None, current: dict[str, Any], kept: di
 
 
 def _editor(request: ConsoleRequest, change: Change, form: ChangeForm) -> dict[str, Any]:
+    texts = {kind: str(form[kind].value() or "") for kind in Kind.values}
     tabs = [
         {
             "kind": kind,
             "field": form[kind],
-            "findings": validation.findings(kind, str(form[kind].value() or "")),
+            "findings": validation.findings(kind, text, beside=texts[OTHER[kind]]),
         }
-        for kind in Kind.values
+        for kind, text in texts.items()
     ]
     return {
         "change": change,
@@ -131,6 +132,7 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
     stale = changes.stale(found) if found.is_open else []
     may = access.verbs(request.user, found.environment)
     own = request.user.pk in {found.author_id, found.last_editor_id}
+    findings = {document.kind: changes.findings(document) for document in changed}
     context = {
         "change": found,
         "environment": found.environment,
@@ -139,14 +141,12 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
         "documents": [
             {
                 "document": document,
-                "findings": validation.findings(document.kind, document.text),
+                "findings": findings[document.kind],
                 "lines": diffs.lines(document.base.text if document.base else None, document.text),
             }
             for document in changed
         ],
-        "has_errors": any(
-            validation.has_errors(validation.findings(document.kind, document.text)) for document in changed
-        ),
+        "has_errors": any(changes.blocking(document, findings[document.kind]) for document in changed),
         "stale": [
             {"document": document, "now": now, "entries": _moved(document, now.text if now else None)}
             for document, now in stale

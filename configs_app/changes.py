@@ -26,7 +26,7 @@ from console import access, audit
 from console.errors import Refused
 from console.models import User
 from console.sealing import seal
-from instances_app.models import Environment, Kind
+from instances_app.models import OTHER, Environment, Kind
 
 APPROVALS_NEEDED = 1  # per protected environment
 
@@ -267,11 +267,35 @@ def stamp(change: Change) -> str:
     return change.updated_at.isoformat()
 
 
+def beside(change: Change, kind: str) -> str | None:
+    """The text of the other document as it will stand beside this one; None when there is none."""
+    for document in changed_documents(change):
+        if document.kind != kind:
+            return document.text
+    current = current_revision(change.environment, OTHER[kind])
+    return current.text if current else None
+
+
+def findings(document: ChangedDocument) -> list[validation.Finding]:
+    """Everything to know about one document of a change, beside the other one."""
+    return validation.findings(document.kind, document.text, beside=beside(document.change, document.kind))
+
+
+def blocking(document: ChangedDocument, found: list[validation.Finding]) -> list[validation.Finding]:
+    """The errors that this change brings. What its base has already runs somewhere, and stops no other correction."""
+    errors = [finding for finding in found if finding.level == validation.Level.ERROR]
+    if not errors or document.base is None or not document.digest:
+        return errors
+    before = validation.findings(document.kind, document.base.text, beside=beside(document.change, document.kind))
+    known = {(finding.rule, finding.path, finding.message) for finding in before}
+    return [finding for finding in errors if (finding.rule, finding.path, finding.message) not in known]
+
+
 def _check_content(change: Change) -> None:
     kept = changed_documents(change)
     _need(bool(kept), "Nothing is changed yet: the text is the one that is current.")
     for document in kept:
-        found = [item for item in validation.findings(document.kind, document.text) if item.level == "error"]
+        found = blocking(document, findings(document))
         if found:
             first = found[0]
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

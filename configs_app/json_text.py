@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from webhook_agent import protocol
@@ -19,6 +19,7 @@ SPACE = re.compile(r"[ \t\n\r]*")
 STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 WORD = re.compile(r"-?[A-Za-z_]\w*")
+_decoder = json.JSONDecoder()
 LITERALS = {"true": True, "false": False, "null": None}
 
 
@@ -72,6 +73,25 @@ def scan(text: str) -> JsonMap:
     end = _skip(text, _value(text, offset, (), None, found))
     if end != len(text):
         raise JsonError("There is more text after the end of the document.", end)
+    return found
+
+
+def locate(text: str, paths: Iterable[Path]) -> JsonMap:
+    """The map of a valid document, as far as these paths need it: entries without one are passed over quickly."""
+    wanted = {path[0] for path in paths if path}
+    found = JsonMap()
+    start = _skip(text, 0)
+    found.places[()] = Place(start, len(text.rstrip()))
+    offset = _skip(text, start + 1)
+    while wanted and text[offset : offset + 1] == '"':
+        key, (name, end) = offset, _decoder.raw_decode(text, offset)
+        value = _skip(text, _skip(text, end) + 1)
+        if name in wanted:
+            end = _value(text, value, (name,), key, found)
+            wanted.discard(name)
+        else:
+            end = _decoder.raw_decode(text, value)[1]
+        offset = _skip(text, _skip(text, end) + 1)
     return found
 
 

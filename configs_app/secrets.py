@@ -23,9 +23,12 @@ SOUNDS = re.compile(r"password|passwd|secret|token|key|credential|auth|private",
 PLAIN = frozenset(
     """
     validate_token token_type key_name header_name parameter_name public_key routing_key partition_key
-    introspection_endpoint token_url auth_type key_prefix credentials_path
+    introspection_endpoint token_url auth_type key_prefix credentials_path token_source token_field ssl_key
+    tls_key_file upsert_key
     """.split()
 )
+# A message key of Kafka: `key` is a secret anywhere else.
+PLAIN_UNDER = frozenset({("module-config", "key")})
 HEADERS = frozenset({"headers", "header"})
 REFERENCE = re.compile(r"\A\{\$(?:vault:[^}:]+|\w+)\}\Z")
 BARE_WORD = re.compile(r"\A(?:Bearer|Basic|Token)\s+(\{\$(?:vault:[^}:]+|\w+)\})\Z", re.IGNORECASE)
@@ -45,7 +48,9 @@ def is_secret(path: Path, value: str) -> bool:
         return True
     if URL_LOGIN.match(value):
         return True
-    if len(keys) < 2 or name in PLAIN:  # the first key is an entry's name, which people chose freely
+    if (
+        len(keys) < 2 or name in PLAIN or tuple(keys[-2:]) in PLAIN_UNDER
+    ):  # the first key is an entry's name, which people chose freely
         return False
     return name in NAMES or bool(SOUNDS.search(name))
 

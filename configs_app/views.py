@@ -14,7 +14,7 @@ from configs_app.models import Revision
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest
-from instances_app.models import Environment, Kind
+from instances_app.models import OTHER, Environment, Kind
 from instances_app.shortcuts import get_environment
 
 HISTORY = 50
@@ -111,9 +111,12 @@ def compare(request: ConsoleRequest, environment: str, kind: str) -> HttpRespons
 def validate(request: ConsoleRequest, environment: str, kind: str) -> HttpResponse:
     """What is wrong with the text in the editor, as it is typed."""
     found = _get_environment(request, environment, kind, needs="change.edit")
-    current = changes.current_revision(found, kind)
-    text = with_line_ends_of(current.text if current else None, as_lf(request.POST.get(kind, "")))
-    return render(request, "configs_app/_findings.html", {"kind": kind, "findings": validation.findings(kind, text)})
+    texts = {}
+    for one in Kind.values:
+        current = changes.current_revision(found, one)
+        texts[one] = with_line_ends_of(current.text if current else None, as_lf(request.POST.get(one, "")))
+    findings = validation.findings(kind, texts[kind], beside=texts[OTHER[kind]])
+    return render(request, "configs_app/_findings.html", {"kind": kind, "findings": findings})
 
 
 def _get_environment(request: ConsoleRequest, name: str, kind: str, *, needs: str) -> Environment:

@@ -24,6 +24,9 @@ class Kind(models.TextChoices):
     CONNECTIONS = "connections"
 
 
+OTHER: dict[str, str] = {Kind.WEBHOOKS: Kind.CONNECTIONS, Kind.CONNECTIONS: Kind.WEBHOOKS}
+
+
 class Health(models.TextChoices):
     HEALTHY = "healthy"
     DEGRADED = "degraded"  # answers, and says that something is wrong

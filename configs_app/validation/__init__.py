@@ -1,26 +1,30 @@
-"""Whether a text is a document that the service can load, and if not, where and why.
+"""Whether texts are documents that the service can load and that do what they seem to, and if not, where and why.
 
-First cut: what makes a file unusable. The identifiers are the rule catalogue's (configuration reference, 9.2);
-J rules are ours, for what stands before any rule: the text has to be JSON, and within its limits.
+`findings` looks at one document, beside the other one when it is given. Pure; never raises. The rules are small
+functions in `authentication`, `failing` and `silent`; their table is `catalogue.RULES`; what they know of the
+service stands in `model`, `names`, `hosts` and `placeholders`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
 from webhook_agent import protocol
 
-from configs_app.json_text import JsonError, JsonMap, Path, line_column, scan
+from configs_app.json_text import JsonError, JsonMap, Path, line_column, locate, scan
+from configs_app.validation import authentication, failing, silent
+from configs_app.validation.catalogue import RULES, Level, Pair, Rule
+from configs_app.validation.hosts import Target
+from configs_app.validation.reading import steps
 from instances_app.models import Kind
 
+__all__ = ["Finding", "Level", "Target", "findings", "has_errors"]
 
-class Level(StrEnum):
-    ERROR = "error"  # blocks publishing
-    WARNING = "warning"
-    NOTE = "note"
+_MODULES_OF_RULES = (authentication, failing, silent)  # imported so that their rules are in the table
+_MOST = 500  # findings of one rule that are named; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,11 @@ class Finding:
         return asdict(self)
 
 
-def findings(kind: str, text: str) -> list[Finding]:
-    """Everything there is to say about one document's text, in the order of the text. Pure; never raises."""
+def findings(kind: str, text: str, *, beside: str | None = None, target: Target | None = None) -> list[Finding]:
+    """Everything there is to say about one document's text, in the order of the text.
+
+    `beside` is the text of the environment's other document; without it nothing is said about how they fit.
+    """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > settings.DOCUMENT_MAX_BYTES:
         limit = settings.DOCUMENT_MAX_BYTES
@@ -49,13 +56,11 @@ def findings(kind: str, text: str) -> list[Finding]:
         document = protocol.parse(text)
     except protocol.ProtocolError as refusal:
         return _located(kind, text, str(refusal))
-    trouble = _webhook_trouble(document) if kind == Kind.WEBHOOKS else _connection_trouble(document)
-    if not trouble:
-        return []
-    found = scan(text)
+    found = list(_troubles(str(kind), document, _pair(str(kind), document, beside, target or Target())))
+    places = locate(text, [path for _, _, path, _ in found])
     return sorted(
-        (_on(rule, level, kind, text, found, path, message) for rule, level, path, message in trouble),
-        key=lambda finding: (finding.line, finding.column),
+        (_on(rule, level, kind, text, places, path, message) for rule, level, path, message in found),
+        key=lambda finding: (finding.line, finding.column, finding.rule),
     )
 
 
@@ -63,49 +68,43 @@ def has_errors(found: list[Finding]) -> bool:
     return any(finding.level == Level.ERROR for finding in found)
 
 
-Trouble = list[tuple[str, Level, Path, str]]
+def _pair(kind: str, document: dict[str, Any], beside: str | None, target: Target) -> Pair:
+    other: dict[str, Any] | None = None
+    if beside is not None:
+        try:
+            other = protocol.parse(beside)
+        except protocol.ProtocolError:
+            other = None  # it has findings of its own
+    webhooks, connections = (document, other) if kind == Kind.WEBHOOKS else (other, document)
+    used: set[str] = set()
+    for entry in (webhooks or {}).values() if kind == Kind.CONNECTIONS else ():
+        if isinstance(entry, dict):
+            used |= {step.connection for step in steps(entry) if isinstance(step.connection, str)}
+    clickhouses = (n for n, e in (connections or {}).items() if isinstance(e, dict) and e.get("type") == "clickhouse")
+    return Pair(webhooks, connections, target, frozenset(used), next(clickhouses, ""))
 
 
-def _webhook_trouble(document: dict[str, Any]) -> Trouble:
-    trouble: Trouble = []
+def _troubles(kind: str, document: Mapping[str, Any], pair: Pair) -> Iterator[tuple[str, Level, Path, str]]:
+    rules: list[Rule] = [rule for rule in RULES if rule.kind == kind]
+    counted: dict[str, int] = {}
     for name, entry in document.items():
         if not isinstance(entry, dict):
-            trouble.append(("B21", Level.ERROR, (name,), _not_an_object("webhook", name)))
+            yield "B21", Level.ERROR, (name,), _not_an_object(kind[:-1], name)
             continue
-        module, chain = entry.get("module"), entry.get("chain")
-        if not name.strip():
-            trouble.append(("B1", Level.ERROR, (name,), "A webhook needs a name: it is the end of its address."))
-        if not module and not chain:
-            message = f"{name!r} has neither a module nor a chain, so the service refuses the whole file. Add one."
-            trouble.append(("B3", Level.ERROR, (name,), message))
-        elif module is not None and not isinstance(module, str):
-            trouble.append(("B3", Level.ERROR, (name, "module"), "A module is a name in double quotes."))
-        elif chain is not None and not isinstance(chain, list):
-            trouble.append(("B3", Level.ERROR, (name, "chain"), "A chain is a list of one to twenty steps."))
-        if "authorization" in entry and not _has_text(entry["authorization"]):
-            message = f"{name!r} looks protected and is open to anyone: an empty authorization switches the check off."
-            trouble.append(("A1", Level.ERROR, (name, "authorization"), message))
-    return trouble
-
-
-def _connection_trouble(document: dict[str, Any]) -> Trouble:
-    trouble: Trouble = []
-    for name, entry in document.items():
-        if not isinstance(entry, dict):
-            trouble.append(("B21", Level.ERROR, (name,), _not_an_object("connection", name)))
-        elif not _has_text(entry.get("type")):
-            message = f'{name!r} has no type, so the service refuses the whole file. Example: "type": "postgresql".'
-            trouble.append(("C3", Level.ERROR, (name,), message))
-    return trouble
+        for rule in rules:
+            for trouble in rule.check(name, entry, pair):
+                counted[rule.id] = counted.get(rule.id, 0) + 1
+                if counted[rule.id] <= _MOST:
+                    yield rule.id, trouble.level or rule.level, (name, *trouble.path), trouble.message
+    for rule_id, number in counted.items():
+        if number > _MOST:
+            level = next(rule.level for rule in rules if rule.id == rule_id)
+            yield rule_id, level, (), f"{rule_id} is found {number - _MOST} times more; the first {_MOST} are named."
 
 
 def _not_an_object(what: str, name: str) -> str:
     hint = " Notes may stand inside an entry, not beside the entries." if name.startswith("_") else ""
     return f"The {what} {name!r} must be an object in braces; the service refuses the whole file.{hint}"
-
-
-def _has_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
 
 
 def _located(kind: str, text: str, fallback: str) -> list[Finding]:
@@ -116,14 +115,7 @@ def _located(kind: str, text: str, fallback: str) -> list[Finding]:
         return [_at("J1", kind, text, (), error.offset, error.message)]
     if found.duplicates:
         return [
-            _at(
-                "A18",
-                kind,
-                text,
-                path,
-                offset,
-                f"The key {path[-1]!r} stands here twice; the last one would win.",
-            )
+            _at("A18", kind, text, path, offset, f"The key {path[-1]!r} stands here twice; the last one would win.")
             for path, offset in found.duplicates
         ]
     return [_at("J2", kind, text, (), found.places[()].start, fallback)]

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from configs_app import validation
 from configs_app.validation import Finding, Level
-from instances_app.models import Kind
+from instances_app.models import OTHER, Kind
 
 
 class Command(BaseCommand):
@@ -31,7 +31,12 @@ class Command(BaseCommand):
         files = {kind: options[kind] for kind in Kind.values if options[kind]}
         if not files:
             raise CommandError("Name a file with --webhooks or --connections.", returncode=2)
-        found = [finding for kind, name in files.items() for finding in validation.findings(kind, _read(name))]
+        texts = {kind: _read(name) for kind, name in files.items()}
+        found = [
+            finding
+            for kind, text in texts.items()
+            for finding in validation.findings(kind, text, beside=texts.get(OTHER[kind]))
+        ]
         if options["json"]:
             self.stdout.write(json.dumps({"findings": [finding.as_json() for finding in found]}))
         else:

@@ -1,0 +1,112 @@
+"""The table of rules, and how a rule is written: a small pure function that yields places and messages.
+
+Identifiers are those of the service's rule catalogue (configuration reference, 9.2). J rules are ours, for what
+stands before any rule: the text has to be JSON and within its limits. B22 and C18 are ours, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from configs_app.json_text import Path
+from configs_app.validation.hosts import Target
+
+
+class Level(StrEnum):
+    ERROR = "error"  # blocks publishing
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing found: where in the entry, what, and a level when it is not the rule's."""
+
+    path: Path
+    message: str
+    level: Level | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What a rule may look at beside its entry. A document that is not there is None: nothing is said of it."""
+
+    webhooks: Mapping[str, Any] | None = None
+    connections: Mapping[str, Any] | None = None
+    target: Target = field(default_factory=Target)
+    used: frozenset[str] = frozenset()  # names of connections that some webhook uses
+    first_clickhouse: str = ""
+
+
+Check = Callable[[str, dict[str, Any], Pair], Iterator[Trouble]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    id: str
+    level: Level
+    kind: str  # the document that its entries stand in
+    title: str
+    why: str
+    fix: str
+    check: Check
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """A rule without a function of its own: it is found while the text is read."""
+
+    id: str
+    level: Level
+    title: str
+    why: str
+    fix: str
+
+
+RULES: list[Rule] = []
+
+
+def rule(id: str, level: Level, kind: str, title: str, why: str, fix: str) -> Callable[[Check], Check]:
+    """Put a function into the table: it is called for every entry of the document `kind`."""
+
+    def put(check: Check) -> Check:
+        RULES.append(Rule(id, level, kind, title, why, fix, check))
+        return check
+
+    return put
+
+
+READING = [
+    About(
+        "J1",
+        Level.ERROR,
+        "Not JSON",
+        "The service does not start with a file that does not parse.",
+        "Correct the text at the place named.",
+    ),
+    About("J2", Level.ERROR, "Not a document", "The top of the file must be an object.", "Put the entries in braces."),
+    About(
+        "J3",
+        Level.ERROR,
+        "Too large",
+        "The document is over CONSOLE_DOCUMENT_MAX_BYTES.",
+        "Divide the environment, or raise the limit.",
+    ),
+    About(
+        "A18",
+        Level.ERROR,
+        "A key twice",
+        "The last one wins: an earlier authorization may vanish.",
+        "Remove one of them.",
+    ),
+    About(
+        "B21",
+        Level.ERROR,
+        "An entry that is no object",
+        "The service refuses the whole file, and serves nothing after a restart.",
+        "Put notes inside an entry, not beside the entries.",
+    ),
+]

@@ -1,0 +1,117 @@
+"""What rules read of an entry: values as they are after placeholders, steps of a chain, credentials."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from configs_app.json_text import Path
+from configs_app.validation import placeholders
+from configs_app.validation.model import AUTHENTICATION, MODULES, Module
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One module that an entry runs, with what it reads. A webhook without a chain is one step."""
+
+    name: str  # of the module
+    module: Module | None
+    config: dict[str, Any]  # merged as the service does
+    path: Path  # of the item in the entry; () for the webhook itself
+    connection: object  # what it names; None for nothing
+    in_chain: bool
+
+
+def steps(entry: Mapping[str, Any]) -> Iterator[Step]:
+    shared = as_object(entry.get("module-config"))
+    chain = entry.get("chain")
+    if chain is None:
+        name = str(entry.get("module") or "").strip()
+        yield Step(name, MODULES.get(name), shared, (), entry.get("connection"), in_chain=False)
+        return
+    for index, item in enumerate(chain if isinstance(chain, list) else []):
+        value = {"module": item} if isinstance(item, str) else as_object(item)
+        name = str(value.get("module") or "").strip()
+        config = {**shared, **as_object(value.get("module-config"))}
+        yield Step(name, MODULES.get(name), config, ("chain", index), value.get("connection"), in_chain=True)
+
+
+def as_object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: object, key: str) -> str | None:
+    """A string as it is once loaded; None when that is not known, or it is no string."""
+    return placeholders.resolved(value, key) if isinstance(value, str) else None
+
+
+def has_reference(value: object) -> bool:
+    return isinstance(value, str) and "{$" in value and bool(placeholders.references(value))
+
+
+def is_true(value: object) -> bool:
+    """As the service takes it: every text but an empty one is true."""
+    return bool(value)
+
+
+def strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Every string value below this one. Iterative: documents nest up to a hundred levels."""
+    waiting: list[tuple[Path, object]] = [(path, value)]
+    while waiting:
+        here, found = waiting.pop()
+        if isinstance(found, str):
+            yield here, found
+        elif isinstance(found, dict):
+            waiting += [((*here, key), inner) for key, inner in found.items()]
+        elif isinstance(found, list):
+            waiting += [((*here, index), inner) for index, inner in enumerate(found)]
+
+
+def key_of(path: Path) -> str:
+    """The JSON key that a value stands under; of a list, the service's own word for it."""
+    if path and isinstance(path[-1], str):
+        return path[-1]
+    return f"list[{path[-1]}]" if path else ""
+
+
+def credentials(entry: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
+    """What callers are checked against: the values whose loss or knowledge opens the webhook."""
+    if "authorization" in entry:
+        yield ("authorization",), entry["authorization"]
+    for name, keys in AUTHENTICATION.items():
+        block = entry.get(name)
+        if isinstance(block, dict):
+            for key, known in keys.items():
+                if known.secret and key in block:
+                    yield (name, key), block[key]
+
+
+def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
+    """The known key that was probably meant, or nothing."""
+    low = word.lower().replace("_", "-")
+    for name in known:
+        if name.lower().replace("_", "-") == low:
+            return name
+    found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.8)
+    return found[0] if found else ""
+
+
+def type_name(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    names: dict[type, str] = {str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "value")
+
+
+def fits(value: object, wanted: str | tuple[str, ...]) -> bool:
+    names = (wanted,) if isinstance(wanted, str) else wanted
+    found = type_name(value)
+    return found in names or (found == "integer" and "number" in names)
