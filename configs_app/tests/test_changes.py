@@ -70,7 +70,7 @@ def test_the_text_is_kept_as_typed(staging: Cast) -> None:
 
 
 def test_both_documents_go_in_one(staging: Cast) -> None:
-    connections = testing.text({"db": {"type": "mysql"}})
+    connections = testing.text({"db": {"type": "mysql", "host": "db", "port": 3306}})
     change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW, connections=connections)
     assert [revision.number for revision in publish(change, staging).revisions()] == [2, 2]
 

@@ -60,7 +60,7 @@ def findings(kind: str, text: str, *, beside: str | None = None, target: Target 
     places = locate(text, [path for _, _, path, _ in found])
     return sorted(
         (_on(rule, level, kind, text, places, path, message) for rule, level, path, message in found),
-        key=lambda finding: (finding.line, finding.column, finding.rule),
+        key=lambda finding: (finding.line, finding.column, list(Level).index(finding.level), finding.rule),
     )
 
 

@@ -275,7 +275,7 @@ def json_schema(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
         jsonschema.validators.validator_for(schema).check_schema(schema)
     except jsonschema.SchemaError as error:
         path = tuple(part for part in error.absolute_path)
-        yield Trouble(("json_schema", *path), f"This is no JSON Schema: {error.message[:200]}")
+        yield Trouble(("json_schema", *path), f"This is no JSON Schema: {error.message[:200]}.")
         return
     except Exception as error:
         yield Trouble(("json_schema",), f"This is no JSON Schema ({type(error).__name__}).")
