@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from webhook_agent import protocol
 
 from configs_app import secrets
+from configs_app.line_diff import LineMatcher
 
 Mark = Literal["added", "removed", "same", "gap"]
 
@@ -56,7 +56,7 @@ def lines(old: str | None, new: str, *, context: int = 3, show_secrets: bool = F
     if not show_secrets:
         before, after = secrets.masked(before) if before else "", secrets.masked(after)
     left, right = before.splitlines(), after.splitlines()
-    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
+    matcher = LineMatcher(left, right)
     result: list[Line] = []
     for number, group in enumerate(matcher.get_grouped_opcodes(context)):
         if number or group[0][1] > 0:

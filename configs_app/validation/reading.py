@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from configs_app.json_text import Path
@@ -88,13 +89,18 @@ def credentials(entry: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
                     yield (name, key), block[key]
 
 
-def nearest(word: str, known: Mapping[str, object] | list[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """The known key that was probably meant, or nothing."""
-    low = word.lower().replace("_", "-")
+    return _nearest(word.lower(), tuple(known))
+
+
+@lru_cache(maxsize=4096)
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    """Remembered: large documents ask the same question for every entry."""
     for name in known:
-        if name.lower().replace("_", "-") == low:
+        if name.lower().replace("_", "-") == word.replace("_", "-"):
             return name
-    found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.8)
+    found = difflib.get_close_matches(word, known, n=1, cutoff=0.8)
     return found[0] if found else ""
 
 
