@@ -10,7 +10,7 @@ import pytest
 
 from configs_app import validation
 from configs_app.validation import Target, placeholders
-from configs_app.validation.catalogue import READING, RULES
+from configs_app.validation.catalogue import READING, RULES, About
 
 OPEN = {"module": "log"}
 CLOSED = {"module": "log", "authorization": "Bearer {$TOKEN}"}
@@ -43,10 +43,12 @@ def store(**config: Any) -> dict[str, Any]:
     return with_(module="postgresql", connection="pg", **{"module-config": config})
 
 
+BLANKS: list[Any] = ["", "  ", None, 5, {}]
+EMPTIES: list[Any] = [{}, None]
 OAUTH2 = {"introspection_endpoint": "https://auth.example.com/i"}
 # rule → entries it finds, entries it does not. `w` webhooks (beside CONNECTIONS), `c` connections.
 CASES: list[tuple[str, str, list[Any], list[Any]]] = [
-    ("A1", "w", [with_(authorization=v) for v in ("", "  ", None, 5, {})], [CLOSED, OPEN]),
+    ("A1", "w", [with_(authorization=v) for v in BLANKS], [CLOSED, OPEN]),
     (
         "A2",
         "w",
@@ -54,7 +56,7 @@ CASES: list[tuple[str, str, list[Any], list[Any]]] = [
             *(
                 with_(**{k: v})
                 for k in ("basic_auth", "jwt", "hmac", "oauth2", "rate_limit", "json_schema")
-                for v in ({}, None)
+                for v in EMPTIES
             ),
             with_(recaptcha={}),
             with_(ip_whitelist=[]),
@@ -601,7 +603,8 @@ def test_the_rules_page_is_that_of_the_table() -> None:
     from configs_app.management.commands.rules_page import PAGE, page
 
     assert PAGE.read_text() == page()
-    assert not [item.id for item in (*RULES, *READING) if not re.match(r"[ABCJ]\d+$", item.id)]
+    everything: list[About] = [*RULES, *READING]
+    assert not [item.id for item in everything if not re.match(r"[ABCJ]\d+$", item.id)]
 
 
 def test_a_person_is_not_drowned_in_one_rule() -> None:

@@ -45,25 +45,20 @@ Check = Callable[[str, dict[str, Any], Pair], Iterator[Trouble]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class About:
+    """What there is to say of a rule. Those of READING have no function: they are found while the text is read."""
+
     id: str
     level: Level
-    kind: str  # the document that its entries stand in
     title: str
     why: str
     fix: str
-    check: Check
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """A rule without a function of its own: it is found while the text is read."""
-
-    id: str
-    level: Level
-    title: str
-    why: str
-    fix: str
+class Rule(About):
+    kind: str  # the document that its entries stand in
+    check: Check
 
 
 RULES: list[Rule] = []
@@ -73,7 +68,7 @@ def rule(id: str, level: Level, kind: str, title: str, why: str, fix: str) -> Ca
     """Put a function into the table: it is called for every entry of the document `kind`."""
 
     def put(check: Check) -> Check:
-        RULES.append(Rule(id, level, kind, title, why, fix, check))
+        RULES.append(Rule(id, level, title, why, fix, kind, check))
         return check
 
     return put
