@@ -42,6 +42,7 @@ from sync_app.models import FINAL, Delivery, DeliveryState
 
 TOKEN = "bench-token"  # noqa: S105 - of the simulated fleet
 ENTRIES = 220  # webhooks; makes a document of about 60 KB
+BROKERS = 7  # connections that they name
 DEADLINE = 900.0
 
 
@@ -118,7 +119,8 @@ def _rollout(urls: list[str], *, workers: int, folder: Path) -> dict[str, Any]:
 def _prepare(urls: list[str]) -> Change:
     author = User.objects.create_superuser("bench")
     environment = Environment.objects.create(name="bench")
-    texts: dict[str, str] = {"webhooks": _document(ENTRIES), "connections": "{}"}
+    brokers = {f"kafka_{number}": {"type": "kafka", "bootstrap_servers": "kafka:9092"} for number in range(BROKERS)}
+    texts: dict[str, str] = {"webhooks": _document(ENTRIES), "connections": json.dumps(brokers)}
     documents.import_first(environment, texts, actor=author, origin="the benchmark")
     token = seal(TOKEN)
     Instance.objects.bulk_create(
@@ -146,7 +148,7 @@ def _document(entries: int) -> str:
             f"webhook_{number:04}": {
                 "data_type": "json",
                 "module": "kafka",
-                "connection": f"kafka_{number % 7}",
+                "connection": f"kafka_{number % BROKERS}",
                 "module-config": {"topic": f"topic-{number}", "forward_headers": False},
                 "authorization": "Bearer {$WEBHOOK_TOKEN}",
                 "note": "x" * 30,
