@@ -30,8 +30,8 @@ PLAIN = frozenset(
 # A message key of Kafka: `key` is a secret anywhere else.
 PLAIN_UNDER = frozenset({("module-config", "key")})
 HEADERS = frozenset({"headers", "header"})
-REFERENCE = re.compile(r"\A\{\$(?:vault:[^}:]+|\w+)\}\Z")
-BARE_WORD = re.compile(r"\A(?:Bearer|Basic|Token)\s+(\{\$(?:vault:[^}:]+|\w+)\})\Z", re.IGNORECASE)
+REFERENCE = re.compile(r"\A\{\$(?:vault:[^}:]+|\w+):?\}\Z")  # an empty default hides nothing
+BARE_WORD = re.compile(r"\A(?:Bearer|Basic|Token)\s+(\{\$(?:vault:[^}:]+|\w+):?\})\Z", re.IGNORECASE)
 URL_LOGIN = re.compile(r"\A([a-z][a-z0-9+.-]*://)([^/@\s]+)@", re.IGNORECASE)
 REFERENCE_DEFAULT = re.compile(r"\{\$(?:vault:[^}:]+|\w+):([^}]+)\}")
 

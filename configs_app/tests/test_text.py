@@ -96,7 +96,9 @@ def test_a_secret_is_never_shown(settings: object, document: dict[str, object]) 
 
 
 @pytest.mark.parametrize(
-    "value", ["{$DB_PASS}", "{$vault:secret/db#password}", "Bearer {$TOKEN}"], ids=["env", "vault", "bearer"]
+    "value",
+    ["{$DB_PASS}", "{$vault:secret/db#password}", "Bearer {$TOKEN}", "{$DB_PASS:}"],
+    ids=["env", "vault", "bearer", "empty default"],
 )
 def test_a_bare_reference_stays_readable(value: str) -> None:
     text = json.dumps({"w": {"authorization": value, "password": value}})
