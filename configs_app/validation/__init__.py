@@ -8,7 +8,7 @@ service stands in `model`, `names`, `hosts` and `placeholders`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from configs_app.json_text import JsonError, JsonMap, Path, line_column, locate,
 from configs_app.validation import authentication, failing, silent
 from configs_app.validation.catalogue import RULES, Level, Pair, Rule
 from configs_app.validation.hosts import Target
-from configs_app.validation.reading import steps
+from configs_app.validation.reading import steps, strings
 from instances_app.models import Kind
 
 __all__ = ["Finding", "Level", "Target", "findings", "has_errors"]
@@ -91,8 +91,9 @@ def _troubles(kind: str, document: Mapping[str, Any], pair: Pair) -> Iterator[tu
         if not isinstance(entry, dict):
             yield "B21", Level.ERROR, (name,), _not_an_object(kind[:-1], name)
             continue
+        around = replace(pair, texts=tuple(strings(entry)), steps=tuple(steps(entry)))
         for rule in rules:
-            for trouble in rule.check(name, entry, pair):
+            for trouble in rule.check(name, entry, around):
                 counted[rule.id] = counted.get(rule.id, 0) + 1
                 if counted[rule.id] <= _MOST:
                     yield rule.id, trouble.level or rule.level, (name, *trouble.path), trouble.message

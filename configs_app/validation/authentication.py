@@ -16,8 +16,6 @@ from configs_app.validation.reading import (
     credentials,
     has_reference,
     nearest,
-    steps,
-    strings,
     text,
     type_name,
 )
@@ -129,7 +127,7 @@ def empty_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 )
 @rule("A6", WARNING, "connections", "A secret in a default", "As for webhooks.", "Remove the default.")
 def secret_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in strings(entry):
+    for path, value in pair.texts:
         if "{$" not in value or not _is_credential(path) or not secrets.is_secret((name, *path), value):
             continue
         for reference in placeholders.references(value):
@@ -370,7 +368,7 @@ def no_cleanup(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Remove redact_sensitive.",
 )
 def printed(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for step in steps(entry):
+    for step in pair.steps:
         if step.name == "log" and "redact_sensitive" in step.config and not step.config["redact_sensitive"]:
             yield Trouble((*step.path, "module-config", "redact_sensitive"), "This prints credentials into the log.")
 
@@ -428,7 +426,7 @@ def catch_all(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 )
 @rule("A22", WARNING, "connections", "A secret in the file", "As for webhooks.", "Put {$NAME} in its place.")
 def literal_secret(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in strings(entry):
+    for path, value in pair.texts:
         if "{$" in value and has_reference(value):
             continue
         if _is_credential(path) and value.strip() and secrets.is_secret((name, *path), value):

@@ -13,6 +13,7 @@ from typing import Any
 
 from configs_app.json_text import Path
 from configs_app.validation.hosts import Target
+from configs_app.validation.reading import Step
 
 
 class Level(StrEnum):
@@ -39,6 +40,9 @@ class Pair:
     target: Target = field(default_factory=Target)
     used: frozenset[str] = frozenset()  # names of connections that some webhook uses
     first_clickhouse: str = ""
+    # Of the entry itself, read once for all rules: its string values with their paths, and the modules it runs.
+    texts: tuple[tuple[Path, str], ...] = ()
+    steps: tuple[Step, ...] = ()
 
 
 Check = Callable[[str, dict[str, Any], Pair], Iterator[Trouble]]

@@ -18,7 +18,6 @@ from configs_app.validation.reading import (
     has_reference,
     key_of,
     nearest,
-    steps,
     strings,
     text,
     type_name,
@@ -52,7 +51,7 @@ def bad_id(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Use another module until the service has mended it.",
 )
 def broken_module(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for step in steps(entry):
+    for step in pair.steps:
         if step.module is not None and step.module.broken:
             message = f"{step.name} cannot be constructed in release 0.2.0 of the service."
             yield Trouble((*step.path, "module"), message)
@@ -75,7 +74,7 @@ def module_needs(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if chain is None and module is not None and not isinstance(module, str):
         yield Trouble(("module",), "A module is a name in double quotes.")
         return
-    for step in steps(entry):
+    for step in pair.steps:
         if step.module is None:
             if step.name and not has_reference(step.name):
                 meant = nearest(step.name, MODULES)
@@ -137,7 +136,7 @@ def _string_problems(path: tuple[str | int, ...], key: str, known: Key, value: o
 def no_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if pair.connections is None:
         return
-    for step in steps(entry):
+    for step in pair.steps:
         if step.module is None or not step.module.connection:
             continue
         wanted = step.module.connection
@@ -169,7 +168,7 @@ def no_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Name the connection in the step.",
 )
 def step_without_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for step in steps(entry):
+    for step in pair.steps:
         if (
             step.in_chain
             and step.module
@@ -226,7 +225,7 @@ def data_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if not isinstance(value, str) or (found is not None and found not in {"json", "blob"}):
         yield Trouble(("data_type",), f"data_type is json or blob, not {value!r}: every request is refused.")
     elif found == "blob":
-        for step in steps(entry):
+        for step in pair.steps:
             if step.module is not None and not step.module.takes_blob:
                 yield Trouble(("data_type",), f"{step.name} cannot send blobs; the payload is lost.")
 
@@ -312,7 +311,7 @@ def typed_placeholder(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for (block, key), effect in _TYPED.items():
         if has_reference(as_object(entry.get(block)).get(key)):
             yield Trouble((block, key), f"A placeholder gives text, and {key} must be a number: {effect}.")
-    for step in steps(entry):
+    for step in pair.steps:
         for key, known in step.module.keys.items() if step.module else ():
             value = step.config.get(key)
             if not has_reference(value):
@@ -346,7 +345,7 @@ def typed_placeholder_of_connection(name: str, entry: Entry, pair: Pair) -> Iter
 )
 @rule("B12", ERROR, "connections", "Two placeholders taken for one", "As for webhooks.", "As for webhooks.")
 def two_placeholders(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in strings(entry):
+    for path, value in pair.texts:
         if "{$" in value and placeholders.is_trap(value):
             becomes = placeholders.resolved(value, key_of(path))
             yield Trouble(path, f"This is taken for one placeholder; without its variable it becomes {becomes!r}.")
@@ -362,7 +361,7 @@ def two_placeholders(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 )
 @rule("B13", ERROR, "connections", "A Vault reference", "As for webhooks.", "{$vault:path#field}.")
 def vault_reference(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in strings(entry):
+    for path, value in pair.texts:
         if "{$vault:" not in value:
             continue
         for body in placeholders.VAULT.findall(value):
@@ -446,7 +445,7 @@ def port_as_text(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     'fields: {"id": {"column": "id", "type": "integer"}}.',
 )
 def no_columns(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for step in steps(entry):
+    for step in pair.steps:
         if step.name not in {"postgresql", "postgres", "mysql", "mariadb"}:
             continue
         place = (*step.path, "module-config", "schema")
@@ -490,7 +489,7 @@ def refused_host(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 
 @rule("B20", ERROR, "webhooks", "A host that instances refuse", "As for connections.", "As for connections.")
 def refused_host_of_module(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for step in steps(entry):
+    for step in pair.steps:
         redis = as_object(entry.get("redis"))
         if step.name == "redis_publish" and redis.get("host") and not redis.get("allowed_hosts"):
             host = text(redis["host"], "host")

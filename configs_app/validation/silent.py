@@ -23,7 +23,7 @@ from configs_app.validation.model import (
     Key,
     Module,
 )
-from configs_app.validation.reading import as_object, fits, has_reference, key_of, nearest, steps, strings, type_name
+from configs_app.validation.reading import as_object, fits, has_reference, key_of, nearest, type_name
 
 ERROR, WARNING, NOTE = Level.ERROR, Level.WARNING, Level.NOTE
 Entry = dict[str, Any]
@@ -58,7 +58,7 @@ def unknown_key(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
             if key not in known and (block, key) != ("rate_limit", "enabled") and not elsewhere:
                 yield Trouble((block, key), _no_effect(key, known))
     shared = as_object(entry.get("module-config"))
-    found = list(steps(entry))
+    found = pair.steps
     for key in shared:
         modules: list[Module] = [step.module for step in found if step.module is not None]
         if modules and not any(key in module.keys or key in module.ignored for module in modules):
@@ -90,7 +90,7 @@ def unknown_key_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[T
     "See the message.",
 )
 def known_wrong_key(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for step in steps(entry):
+    for step in pair.steps:
         for key, advice in step.module.ignored.items() if step.module else ():
             if key in _own_config(entry, step.path):
                 yield Trouble((*step.path, "module-config", key), f"{step.name} ignores {key}. {advice}")
@@ -218,7 +218,7 @@ def retry_bounds(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 )
 @rule("C9", WARNING, "connections", "A default that is altered", "As for webhooks.", "As for webhooks.")
 def altered_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in strings(entry):
+    for path, value in pair.texts:
         if "{$" not in value or placeholders.is_trap(value):
             continue
         for reference in placeholders.references(value):
@@ -239,7 +239,7 @@ def altered_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 )
 @rule("C10", WARNING, "connections", "Not a placeholder", "It stays in the text as it is.", "{$NAME}.")
 def look_alike(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in strings(entry):
+    for path, value in pair.texts:
         if "json_schema" in path[:1] or ("{" not in value):
             continue
         if found := placeholders.LOOK_ALIKE.search(value):
@@ -256,7 +256,7 @@ def look_alike(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 )
 @rule("C11", NOTE, "connections", "A variable that instances have to define", "As for webhooks.", "As for webhooks.")
 def undefined(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in strings(entry):
+    for path, value in pair.texts:
         if "{$" not in value or path[:1] == ("authorization",) or (path and path[0] in AUTHENTICATION):
             continue  # credentials are A4's
         for reference in placeholders.references(value):
@@ -336,7 +336,7 @@ def unused(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Move it into module-config.",
 )
 def old_place(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    used = {step.name for step in steps(entry)}
+    used = {step.name for step in pair.steps}
     for key, modules in (("topic", {"kafka", "mqtt"}), ("queue_name", {"rabbitmq"})):
         if key in entry and used & modules:
             yield Trouble((key,), f"{key} works here, but belongs into module-config.")
@@ -356,7 +356,7 @@ def other_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for key in ("module-config",):
         if key in entry and not isinstance(entry[key], dict):
             yield Trouble((key,), f"{key} must be an object; it is taken for an empty one.")
-    for step in steps(entry):
+    for step in pair.steps:
         for key, known in step.module.keys.items() if step.module else ():
             value = step.config.get(key)
             if value is None or has_reference(value) or fits(value, known.type):
