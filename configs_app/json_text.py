@@ -37,6 +37,7 @@ class JsonMap:
     """Where everything in one text stands. Paths are tuples of keys and indexes; () is the whole document."""
 
     places: dict[Path, Place] = field(default_factory=dict)
+    every: list[tuple[Path, Place]] = field(default_factory=list)  # also what a later key of the same name hides
     duplicates: list[tuple[Path, int]] = field(default_factory=list)  # path, offset of the second key
 
     def find(self, path: Path) -> Place | None:
@@ -95,9 +96,22 @@ def locate(text: str, paths: Iterable[Path]) -> JsonMap:
     return found
 
 
+def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Every string value below a parsed one. Iterative: documents nest up to a hundred levels."""
+    waiting: list[tuple[Path, object]] = [(path, value)]
+    while waiting:
+        here, found = waiting.pop()
+        if isinstance(found, str):
+            yield here, found
+        elif isinstance(found, dict):
+            waiting += [((*here, key), inner) for key, inner in found.items()]
+        elif isinstance(found, list):
+            waiting += [((*here, index), inner) for index, inner in enumerate(found)]
+
+
 def strings(text: str, found: JsonMap) -> Iterator[tuple[Path, Place, str]]:
     """Every string value with its path and place."""
-    for path, place in found.places.items():
+    for path, place in found.every:
         if text[place.start] == '"':
             yield path, place, json.loads(text[place.start : place.end])
 
@@ -119,7 +133,8 @@ def _value(text: str, offset: int, path: Path, key: int | None, found: JsonMap) 
         end = _string(text, offset)
     else:
         end = _plain(text, offset)
-    found.places[path] = Place(offset, end, key)
+    place = found.places[path] = Place(offset, end, key)
+    found.every.append((path, place))
     return end
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 
-from configs_app.json_text import JsonError, Path, scan, strings
+from webhook_agent import protocol
+
+from configs_app.json_text import JsonError, JsonMap, Path, leaves, locate, scan, strings
 from console.sealing import fingerprint
 
 NAMES = frozenset(
@@ -60,8 +62,20 @@ def masked(text: str) -> str:
 
     Everything around it stays as typed. A text that is not JSON is not shown at all.
     """
+    found: JsonMap | None
     try:
-        found = scan(text)
+        document = protocol.parse(text)
+        # Most entries hold none: only those that do are looked at character by character.
+        holders = [
+            (name,)
+            for name, entry in document.items()
+            if any(is_secret((name, *path), value) for path, value in leaves(entry))
+        ]
+        found = locate(text, holders)
+    except protocol.ProtocolError:  # keys that stand twice, for one: each of them may hold a secret
+        found = None
+    try:
+        found = scan(text) if found is None else found
     except JsonError:
         return "This text is not valid JSON, so its secrets cannot be told from the rest; it is not shown."
     pieces: list[str] = []

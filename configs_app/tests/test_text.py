@@ -8,7 +8,7 @@ import pytest
 from webhook_agent import protocol
 
 from configs_app import secrets, validation
-from configs_app.json_text import JsonError, line_column, scan
+from configs_app.json_text import JsonError, line_column, scan, strings
 
 
 @pytest.mark.parametrize(
@@ -140,3 +140,23 @@ def test_findings_name_the_rule_and_the_place(kind: str, text: str, expected: li
 def test_a_document_over_the_limit_is_refused_by_size(settings: object) -> None:
     settings.DOCUMENT_MAX_BYTES = 50  # type: ignore[attr-defined]
     assert [item.rule for item in validation.findings("webhooks", '{"a": {"module": "' + "x" * 60 + '"}}')] == ["J3"]
+
+
+def test_a_secret_in_an_entry_that_stands_twice_is_not_shown_either() -> None:
+    text = '{"a": {"password": "FIRST"}, "a": {"password": "SECOND"}, "b": {"module": "log"}}'
+    shown = secrets.masked(text)
+    assert "FIRST" not in shown
+    assert "SECOND" not in shown
+    assert '"b": {"module": "log"}' in shown
+
+
+def test_masking_entry_by_entry_is_masking_everything() -> None:
+    """The short way, which passes over entries without a secret, hides what the long way hides."""
+    entries = {f"e{n}": document["w" if "w" in document else "c"] for n, document in enumerate(SECRET_PATHS)}
+    entries |= {f"clean{n}": {"module": "log", "n": [n, {"x": "y"}]} for n in range(5)}
+    text = json.dumps(entries, indent=2)
+    found = scan(text)
+    hidden = [value for path, _, value in strings(text, found) if secrets.is_secret(path, value)]
+    shown = secrets.masked(text)
+    assert shown.count("‹secret ") == len(hidden) >= len(SECRET_PATHS)
+    assert "SECRET" not in shown

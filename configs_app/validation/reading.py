@@ -9,8 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 from configs_app.json_text import Path
+from configs_app.json_text import leaves as strings
 from configs_app.validation import placeholders
 from configs_app.validation.model import AUTHENTICATION, MODULES, Module
+
+__all__ = ["Step", "as_object", "credentials", "fits", "has_reference", "is_true", "key_of", "nearest", "steps"]
+__all__ += ["strings", "text", "type_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +59,6 @@ def has_reference(value: object) -> bool:
 def is_true(value: object) -> bool:
     """As the service takes it: every text but an empty one is true."""
     return bool(value)
-
-
-def strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Every string value below this one. Iterative: documents nest up to a hundred levels."""
-    waiting: list[tuple[Path, object]] = [(path, value)]
-    while waiting:
-        here, found = waiting.pop()
-        if isinstance(found, str):
-            yield here, found
-        elif isinstance(found, dict):
-            waiting += [((*here, key), inner) for key, inner in found.items()]
-        elif isinstance(found, list):
-            waiting += [((*here, index), inner) for index, inner in enumerate(found)]
 
 
 def key_of(path: Path) -> str:
