@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from webhook_agent import protocol
@@ -61,7 +62,7 @@ def test_every_value_has_its_place_and_duplicates_are_found() -> None:
     assert [(path, line_column(text, offset)) for path, offset in found.duplicates] == [(("a", "x"), (2, 2))]
 
 
-SECRET_PATHS = [
+SECRET_PATHS: list[dict[str, Any]] = [
     {"w": {"authorization": "SECRET"}},
     {"w": {"basic_auth": {"username": "u", "password": "SECRET"}}},
     {"w": {"digest_auth": {"password": "SECRET"}}},
