@@ -17,6 +17,7 @@ from configs_app.models import Bundle, Change
 from console.models import Role, RoleBinding, User
 from instances_app import registry
 from instances_app.models import Environment, Instance, Kind
+from sync_app.models import Rollout
 
 PASSWORD = "correct-horse-battery"
 WEBHOOKS: dict[str, Any] = {"orders": {"module": "log"}, "refunds": {"module": "log", "authorization": "Bearer s3cret"}}
@@ -83,3 +84,8 @@ def draft(environment: Environment, *, actor: User, title: str = "A change", **t
     change = changes.open_draft(environment, actor=actor, title=title)
     bases = {kind: getattr(changes.current_revision(environment, kind), "pk", None) for kind in texts}
     return changes.save(change, texts, bases=bases, actor=actor)
+
+
+def ended(rollout: Rollout) -> bool:
+    rollout.refresh_from_db()
+    return not rollout.is_running

@@ -11,7 +11,7 @@ from django.db import connection
 
 from console import testing
 from console.errors import Refused
-from console.testing import Cast
+from console.testing import Cast, ended
 from console.testing_processes import Process, SampleInstance, until
 from instances_app import registry
 from sync_app import rollouts
@@ -34,11 +34,6 @@ def begin(fleet: list[SampleInstance]) -> Cast:
 
 def publish(cast: Cast, webhooks: str = NEW) -> Rollout:
     return rollouts.publish(testing.draft(cast.environment, actor=cast.olga, webhooks=webhooks), actor=cast.olga)
-
-
-def ended(rollout: Rollout) -> bool:
-    rollout.refresh_from_db()
-    return not rollout.is_running
 
 
 def delivery(rollout: Rollout, name: str) -> Delivery:

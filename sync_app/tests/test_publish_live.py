@@ -7,18 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from console import testing
+from console.testing import ended
 from console.testing_processes import Process, SampleInstance, until
 from sync_app import rollouts
-from sync_app.models import Rollout
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Start = Callable[..., list[SampleInstance]]
-
-
-def ended(rollout: Rollout) -> bool:
-    rollout.refresh_from_db()
-    return not rollout.is_running
 
 
 def test_publish_reaches_all_and_is_proven_by_read_back(worker_process: Process, sample_instances: Start) -> None:

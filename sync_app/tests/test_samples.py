@@ -11,6 +11,7 @@ from webhook_agent import protocol
 
 from configs_app import documents
 from console import testing
+from console.testing import ended
 from console.testing_processes import Process, SampleInstance, until
 from instances_app.models import Kind
 from sync_app import rollouts
@@ -59,7 +60,7 @@ def test_every_sample_imports_publishes_and_reads_back_the_same_digest(
         started.append(rollouts.start(environment, actor=None, cause=Cause.SYNC))
 
     for rollout in started:
-        until(lambda r=rollout: _ended(r), what="the rollout's end")  # type: ignore[misc]
+        until(lambda r=rollout: ended(r), what="the rollout's end")  # type: ignore[misc]
 
     for number, (name, texts) in enumerate(PAIRS.items()):
         rollout = started[number]
@@ -67,8 +68,3 @@ def test_every_sample_imports_publishes_and_reads_back_the_same_digest(
         for kind, text in texts.items():
             on_disk = (fleet[number].folder / f"{kind}.json").read_text()
             assert protocol.digest(protocol.parse(on_disk)) == protocol.digest(protocol.parse(text)), (name, kind)
-
-
-def _ended(rollout: Rollout) -> bool:
-    rollout.refresh_from_db()
-    return not rollout.is_running

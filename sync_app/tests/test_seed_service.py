@@ -13,6 +13,7 @@ import pytest
 
 from configs_app import documents
 from console import testing
+from console.testing import ended
 from console.testing_processes import Process, until
 from instances_app import registry
 from sync_app import rollouts
@@ -92,7 +93,7 @@ def test_a_service_with_only_the_seeds_endpoints_is_brought_to_the_bundle_and_pr
 
     rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
 
-    until(lambda: not _running(rollout), what="the rollout's end")
+    until(lambda: ended(rollout), what="the rollout's end")
     delivery = rollout.deliveries.get()
     assert (delivery.state, delivery.evidence) == ("verified", "Read back after the push.")
     assert seed_service.pushed == ["connections", "webhooks"]  # a webhook may name a connection
@@ -114,7 +115,7 @@ def test_only_the_document_that_differs_is_sent(worker_process: Process, seed_se
 
     rollout = rollouts.publish(testing.draft(cast.environment, actor=cast.olga, webhooks=webhooks), actor=cast.olga)
 
-    until(lambda: not _running(rollout), what="the rollout's end")
+    until(lambda: ended(rollout), what="the rollout's end")
     assert rollout.deliveries.get().state == "verified"
     assert seed_service.pushed == ["webhooks"]
 
@@ -128,14 +129,9 @@ def test_a_wrong_token_fails_at_once_and_is_marked_on_the_instance(
 
     rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
 
-    until(lambda: not _running(rollout), what="the rollout's end")
+    until(lambda: ended(rollout), what="the rollout's end")
     delivery = rollout.deliveries.get()
     assert (delivery.state, delivery.attempts) == ("failed", 1)
     instance.refresh_from_db()
     assert instance.token_refused_at is not None
     assert seed_service.pushed == []
-
-
-def _running(rollout: Any) -> bool:
-    rollout.refresh_from_db()
-    return bool(rollout.is_running)
