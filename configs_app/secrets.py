@@ -50,9 +50,8 @@ def is_secret(path: Path, value: str) -> bool:
         return True
     if URL_LOGIN.match(value):
         return True
-    if (
-        len(keys) < 2 or name in PLAIN or tuple(keys[-2:]) in PLAIN_UNDER
-    ):  # the first key is an entry's name, which people chose freely
+    # The first key is an entry's name, which people chose freely.
+    if len(keys) < 2 or name in PLAIN or tuple(keys[-2:]) in PLAIN_UNDER:
         return False
     return name in NAMES or bool(SOUNDS.search(name))
 
@@ -62,20 +61,8 @@ def masked(text: str) -> str:
 
     Everything around it stays as typed. A text that is not JSON is not shown at all.
     """
-    found: JsonMap | None
     try:
-        document = protocol.parse(text)
-        # Most entries hold none: only those that do are looked at character by character.
-        holders = [
-            (name,)
-            for name, entry in document.items()
-            if any(is_secret((name, *path), value) for path, value in leaves(entry))
-        ]
-        found = locate(text, holders)
-    except protocol.ProtocolError:  # keys that stand twice, for one: each of them may hold a secret
-        found = None
-    try:
-        found = scan(text) if found is None else found
+        found = _places(text)
     except JsonError:
         return "This text is not valid JSON, so its secrets cannot be told from the rest; it is not shown."
     pieces: list[str] = []
@@ -85,3 +72,17 @@ def masked(text: str) -> str:
         pieces += [text[done:start], f'"‹secret {fingerprint(value)}›"']
         done = end
     return "".join([*pieces, text[done:]])
+
+
+def _places(text: str) -> JsonMap:
+    """Where the strings of all entries with a secret stand. Most entries have none and are passed over quickly."""
+    try:
+        document = protocol.parse(text)
+    except protocol.ProtocolError:  # keys that stand twice, for one: each of them may hold a secret
+        return scan(text)
+    holders = [
+        (name,)
+        for name, entry in document.items()
+        if any(is_secret((name, *path), value) for path, value in leaves(entry))
+    ]
+    return locate(text, holders)

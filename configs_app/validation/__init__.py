@@ -14,14 +14,14 @@ from typing import Any
 from django.conf import settings
 from webhook_agent import protocol
 
-from configs_app.json_text import JsonError, JsonMap, Path, line_column, locate, scan
+from configs_app.json_text import JsonError, JsonMap, Path, leaves, line_column, locate, scan
 from configs_app.validation import authentication, failing, silent
 from configs_app.validation.catalogue import RULES, Level, Pair, Rule
 from configs_app.validation.hosts import Target
-from configs_app.validation.reading import steps, strings
+from configs_app.validation.reading import steps
 from instances_app.models import Kind
 
-__all__ = ["Finding", "Level", "Target", "findings", "has_errors"]
+__all__ = ["Finding", "Level", "Target", "findings"]
 
 _MODULES_OF_RULES = (authentication, failing, silent)  # imported so that their rules are in the table
 _MOST = 500  # findings of one rule that are named; the rest is counted
@@ -64,10 +64,6 @@ def findings(kind: str, text: str, *, beside: str | None = None, target: Target 
     )
 
 
-def has_errors(found: list[Finding]) -> bool:
-    return any(finding.level == Level.ERROR for finding in found)
-
-
 def _pair(kind: str, document: dict[str, Any], beside: str | None, target: Target) -> Pair:
     other: dict[str, Any] | None = None
     if beside is not None:
@@ -91,7 +87,7 @@ def _troubles(kind: str, document: Mapping[str, Any], pair: Pair) -> Iterator[tu
         if not isinstance(entry, dict):
             yield "B21", Level.ERROR, (name,), _not_an_object(kind[:-1], name)
             continue
-        around = replace(pair, texts=tuple(strings(entry)), steps=tuple(steps(entry)))
+        around = replace(pair, texts=tuple(leaves(entry)), steps=tuple(steps(entry)))
         for rule in rules:
             for trouble in rule.check(name, entry, around):
                 counted[rule.id] = counted.get(rule.id, 0) + 1

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from configs_app import secrets
 from configs_app.validation import placeholders
-from configs_app.validation.catalogue import Level, Pair, Trouble, rule
-from configs_app.validation.model import ALGORITHMS, AUTHENTICATION, CHECKS, WEBHOOK
+from configs_app.validation.catalogue import BOTH, Level, Pair, Trouble, rule
+from configs_app.validation.model import ALGORITHMS, AUTHENTICATION, CHECKS, SECURITY, WEBHOOK
 from configs_app.validation.reading import (
     as_object,
     credentials,
@@ -29,7 +29,6 @@ _SKIPPED_WHEN_NULL = ("digest_auth", "oauth1", "header_auth", "query_auth")
 # A secret whose own default is the empty text.
 _MAY_BE_EMPTY = frozenset({("oauth1", "token_secret")})
 _SCHEMES = {"basic_auth": "basic", "digest_auth": "digest", "jwt": "bearer", "oauth1": "oauth", "oauth2": "bearer"}
-_SECURITY_KEYS = [*CHECKS, "rate_limit", "json_schema", "trusted_proxies", "credential_cleanup"]
 
 
 @rule(
@@ -120,12 +119,11 @@ def empty_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 @rule(
     "A6",
     WARNING,
-    "webhooks",
+    BOTH,
     "A secret in a default",
     "A default inside a placeholder is a secret that stands in the file.",
     "Remove the default and define the variable.",
 )
-@rule("A6", WARNING, "connections", "A secret in a default", "As for webhooks.", "Remove the default.")
 def secret_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
         if "{$" not in value or not _is_credential(path) or not secrets.is_secret((name, *path), value):
@@ -383,7 +381,7 @@ def printed(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 )
 def misspelt(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for key in entry:
-        if key not in WEBHOOK and (meant := nearest(key, _SECURITY_KEYS)):
+        if key not in WEBHOOK and (meant := nearest(key, SECURITY)):
             yield Trouble((key,), f"{key!r} is not a key the service knows: the check is not there. {meant!r} is.")
 
 
@@ -419,18 +417,17 @@ def catch_all(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 @rule(
     "A22",
     WARNING,
-    "webhooks",
+    BOTH,
     "A secret in the file",
     "Whoever reads the file has it.",
     "Put {$NAME} in its place and define the variable on the instances.",
 )
-@rule("A22", WARNING, "connections", "A secret in the file", "As for webhooks.", "Put {$NAME} in its place.")
 def literal_secret(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
         if "{$" in value and has_reference(value):
             continue
         if _is_credential(path) and value.strip() and secrets.is_secret((name, *path), value):
-            yield Trouble(path, f"{key_words(path)} is a secret that stands in the file.")
+            yield Trouble(path, f"{'.'.join(map(str, path))} is a secret that stands in the file.")
 
 
 _SENSITIVE = frozenset({"aws_access_key_id", "consumer_key", "client_id"})  # masked, but no secret by itself
@@ -438,10 +435,6 @@ _SENSITIVE = frozenset({"aws_access_key_id", "consumer_key", "client_id"})  # ma
 
 def _is_credential(path: tuple[str | int, ...]) -> bool:
     return bool(path) and path[-1] not in _SENSITIVE
-
-
-def key_words(path: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in path)
 
 
 def _is_address(item: object) -> bool:

@@ -65,14 +65,18 @@ class Rule(About):
     check: Check
 
 
+BOTH = ("webhooks", "connections")
 RULES: list[Rule] = []
 
 
-def rule(id: str, level: Level, kind: str, title: str, why: str, fix: str) -> Callable[[Check], Check]:
-    """Put a function into the table: it is called for every entry of the document `kind`."""
+def rule(
+    id: str, level: Level, kind: str | tuple[str, ...], title: str, why: str, fix: str
+) -> Callable[[Check], Check]:
+    """Put a function into the table: it is called for every entry of the document `kind`, or of both."""
 
     def put(check: Check) -> Check:
-        RULES.append(Rule(id, level, title, why, fix, kind, check))
+        for one in (kind,) if isinstance(kind, str) else kind:
+            RULES.append(Rule(id, level, title, why, fix, one, check))
         return check
 
     return put

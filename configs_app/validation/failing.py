@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import jsonschema
 
+from configs_app.json_text import leaves
 from configs_app.validation import hosts, names, placeholders
-from configs_app.validation.catalogue import Level, Pair, Trouble, rule
+from configs_app.validation.catalogue import BOTH, Level, Pair, Trouble, rule
 from configs_app.validation.model import CHAIN_CONFIG, CHAIN_ITEM, CONNECTIONS, MODULES, REDIS, Key
 from configs_app.validation.reading import (
     as_object,
@@ -18,7 +19,6 @@ from configs_app.validation.reading import (
     has_reference,
     key_of,
     nearest,
-    strings,
     text,
     type_name,
 )
@@ -279,7 +279,7 @@ def json_schema(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     except Exception as error:
         yield Trouble(("json_schema",), f"This is no JSON Schema ({type(error).__name__}).")
         return
-    for path, value in strings(schema, ("json_schema",)):
+    for path, value in leaves(schema, ("json_schema",)):
         if path[-1] == "$ref" and not value.startswith("#"):
             yield Trouble(path, "A remote $ref is not followed: every request is refused.")
 
@@ -338,12 +338,11 @@ def typed_placeholder_of_connection(name: str, entry: Entry, pair: Pair) -> Iter
 @rule(
     "B12",
     ERROR,
-    "webhooks",
+    BOTH,
     "Two placeholders taken for one",
     "A text that begins with {$A: and ends with } is one placeholder, whatever stands between.",
     "Put the text before the first, or leave out the first one's default.",
 )
-@rule("B12", ERROR, "connections", "Two placeholders taken for one", "As for webhooks.", "As for webhooks.")
 def two_placeholders(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
         if "{$" in value and placeholders.is_trap(value):
@@ -354,12 +353,11 @@ def two_placeholders(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 @rule(
     "B13",
     ERROR,
-    "webhooks",
+    BOTH,
     "A Vault reference",
     "A malformed one, or one without default where Vault is off, makes the whole file fail to load.",
     "{$vault:path#field}; see that every instance has Vault.",
 )
-@rule("B13", ERROR, "connections", "A Vault reference", "As for webhooks.", "{$vault:path#field}.")
 def vault_reference(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
         if "{$vault:" not in value:

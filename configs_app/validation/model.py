@@ -376,6 +376,8 @@ WEBHOOK: dict[str, Key] = {
 }
 # What lets somebody in or keeps somebody out.
 CHECKS = ("authorization", *AUTHENTICATION, "ip_whitelist")
+# What is lost without a word when it is misspelt.
+SECURITY = (*CHECKS, "rate_limit", "json_schema", "trusted_proxies", "credential_cleanup")
 
 _PORT = Key(("integer", "string"), "1 to 65535.", required=True)
 _POOL = {

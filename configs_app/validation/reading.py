@@ -9,12 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from configs_app.json_text import Path
-from configs_app.json_text import leaves as strings
 from configs_app.validation import placeholders
 from configs_app.validation.model import AUTHENTICATION, MODULES, Module
-
-__all__ = ["Step", "as_object", "credentials", "fits", "has_reference", "is_true", "key_of", "nearest", "steps"]
-__all__ += ["strings", "text", "type_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +50,6 @@ def text(value: object, key: str) -> str | None:
 
 def has_reference(value: object) -> bool:
     return isinstance(value, str) and "{$" in value and bool(placeholders.references(value))
-
-
-def is_true(value: object) -> bool:
-    """As the service takes it: every text but an empty one is true."""
-    return bool(value)
 
 
 def key_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from configs_app.json_text import Path
 from configs_app.validation import placeholders
-from configs_app.validation.catalogue import Level, Pair, Trouble, rule
+from configs_app.validation.catalogue import BOTH, Level, Pair, Trouble, rule
 from configs_app.validation.model import (
     AUTHENTICATION,
     CLEANUP,
@@ -19,6 +19,7 @@ from configs_app.validation.model import (
     REDIS,
     RETRY,
     RETRY_BOUNDS,
+    SECURITY,
     WEBHOOK,
     Key,
     Module,
@@ -36,7 +37,6 @@ _BLOCKS: dict[str, dict[str, Key]] = {
     "redis": dict(REDIS),
 }
 _NOTES = frozenset({"description", "comment", "note", "notes", "_comment"})  # where people write to each other
-_SECURITY = (*AUTHENTICATION, "authorization", "ip_whitelist", "rate_limit", "json_schema", "trusted_proxies")
 
 
 @rule(
@@ -49,7 +49,7 @@ _SECURITY = (*AUTHENTICATION, "authorization", "ip_whitelist", "rate_limit", "js
 )
 def unknown_key(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for key in entry:
-        if key in WEBHOOK or key in _NOTES or key == "chain_config" or nearest(key, [*_SECURITY, "credential_cleanup"]):
+        if key in WEBHOOK or key in _NOTES or key == "chain_config" or nearest(key, SECURITY):
             continue  # the last is A19's
         yield Trouble((key,), _no_effect(key, WEBHOOK))
     for block, known in _BLOCKS.items():
@@ -211,12 +211,11 @@ def retry_bounds(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 @rule(
     "C9",
     WARNING,
-    "webhooks",
+    BOTH,
     "A default that is altered",
     "The service deletes characters and words from defaults and values of variables.",
     "Put the value into the text itself, or choose another.",
 )
-@rule("C9", WARNING, "connections", "A default that is altered", "As for webhooks.", "As for webhooks.")
 def altered_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
         if "{$" not in value or placeholders.is_trap(value):
@@ -232,12 +231,11 @@ def altered_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 @rule(
     "C10",
     WARNING,
-    "webhooks",
+    BOTH,
     "Not a placeholder",
     "It stays in the text as it is.",
     "{$NAME} or {$NAME:default}.",
 )
-@rule("C10", WARNING, "connections", "Not a placeholder", "It stays in the text as it is.", "{$NAME}.")
 def look_alike(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
         if "json_schema" in path[:1] or ("{" not in value):
@@ -249,12 +247,11 @@ def look_alike(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 @rule(
     "C11",
     NOTE,
-    "webhooks",
+    BOTH,
     "A variable that instances have to define",
     "Where it is not set, the text itself stays, or says that it is undefined.",
     "See that every instance defines it, or give a default.",
 )
-@rule("C11", NOTE, "connections", "A variable that instances have to define", "As for webhooks.", "As for webhooks.")
 def undefined(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
         if "{$" not in value or path[:1] == ("authorization",) or (path and path[0] in AUTHENTICATION):
