@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+import kombu.pools
 from celery import Celery
+
+from console.environ import celery_broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 app = Celery("console")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+def use_broker(redis_url: str) -> None:
+    """Send this process's wake-ups to another Redis. Connections are kept in three places; all forget the old one."""
+    kombu.pools.reset()
+    celery: Any = app
+    celery._pool = celery.amqp._producer_pool = None
+    celery.conf.broker_url = celery_broker(redis_url)

@@ -163,6 +163,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "unacked_restore_interval": 5,
     "socket_timeout": 10,
     "socket_connect_timeout": 3,
+    "max_retries": 0,  # kombu tries for six seconds otherwise, while somebody who publishes waits for the page
 }
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import kombu.pools
 import pytest
 import redis as redis_client
 from django.conf import settings
@@ -34,10 +33,9 @@ from django.db import connection
 
 from console import live
 from console.bootstrap import ROOT
-from console.celery import app
+from console.celery import use_broker
 from console.embedded import redis
 from console.embedded.children import die_with_parent
-from console.environ import celery_broker
 
 TIMINGS = {
     "CONSOLE_LEASE_SECONDS": "2",
@@ -133,10 +131,10 @@ def redis_process(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pr
     process.start()
     monkeypatch.setattr(settings, "REDIS_URL", server.url())
     monkeypatch.setattr(live, "_publisher", None)
-    _use_broker(server.url())
+    use_broker(server.url())
     yield process
     process.stop()
-    _use_broker(os.environ["REDIS_URL"])
+    use_broker(os.environ["REDIS_URL"])
 
 
 @pytest.fixture
@@ -199,14 +197,6 @@ def sample_instances(scratch: Path) -> Iterator[Callable[..., list[SampleInstanc
     for instance in started:
         instance.kill()
         _print_output(instance)
-
-
-def _use_broker(url: str) -> None:
-    """Celery keeps its connections in three places; all of them have to forget the old broker."""
-    kombu.pools.reset()
-    celery: Any = app
-    celery._pool = celery.amqp._producer_pool = None
-    celery.conf.broker_url = celery_broker(url)
 
 
 def free_port() -> int:

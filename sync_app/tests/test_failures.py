@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 
@@ -94,6 +95,9 @@ def test_a_push_that_timed_out_but_was_applied_is_found_by_reading_back_and_not_
 
 
 def test_a_killed_worker_leaves_no_delivery_behind(worker_process: Process, sample_instances: Start) -> None:
+    worker_process.kill()
+    worker_process.environment["CONSOLE_READ_SECONDS"] = "60"  # it is killed while it sends, not after it gave up
+    worker_process.start()
     fleet = sample_instances(4)
     cast = begin(fleet)
     for slow in fleet[:2]:
@@ -117,9 +121,11 @@ def test_a_publish_while_redis_is_down_is_delivered_once_it_is_back(
     fleet = sample_instances(2)
     cast = begin(fleet)
     redis_process.kill()
+    started = time.monotonic()
 
     rollout = publish(cast)  # the wake-up is lost; the publish is not
 
+    assert time.monotonic() - started < 3  # and nobody waits for Redis: kombu's own patience is six seconds
     assert rollout.state == "running"
     redis_process.start()
     until(lambda: ended(rollout), seconds=40, what="the rollout's end")

@@ -29,10 +29,9 @@ from configs_app import changes, documents
 from configs_app.models import Change
 from console import live
 from console.bootstrap import ROOT
-from console.celery import app
+from console.celery import use_broker
 from console.embedded import redis
 from console.embedded.children import Child, die_with_parent
-from console.environ import celery_broker
 from console.models import User
 from console.sealing import seal
 from instances_app.models import Environment, Instance, Kind
@@ -199,7 +198,7 @@ def _redis(folder: Path) -> Iterator[None]:
 
 def _use_redis(url: str) -> None:
     os.environ["REDIS_URL"] = settings.REDIS_URL = url
-    app.conf.update(broker_url=celery_broker(url))
+    use_broker(url)
     live.forget()
 
 
