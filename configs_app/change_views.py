@@ -11,10 +11,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from configs_app import changes, consequences, diffs, documents, validation
 from configs_app.forms import ChangeForm
-from configs_app.models import Change, ChangedDocument, ChangeState
+from configs_app.models import Change, ChangedDocument, ChangeState, Revision
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
+from console.models import User
 from instances_app.models import OTHER, Kind
 from instances_app.shortcuts import get_environment
 
@@ -60,26 +61,11 @@ def change_new(request: ConsoleRequest, environment: str) -> HttpResponse:
 def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
     """Both documents as text. A refused save shows everything that was typed again."""
     change = _get_change(request, pk, needs="change.edit")
-    current = {kind: changes.current_revision(change.environment, kind) for kind in Kind.values}
-    kept = {document.kind: document for document in change.documents.select_related("base")}
     if request.method == "POST":
         form = ChangeForm(request.POST)
         if form.is_valid():
-            bases = form.bases()
-            base_texts = {kind: _base_text(kind, bases[kind], current, kept) for kind in Kind.values}
-            texts = form.texts(bases=base_texts)
-            touched = {
-                kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or EMPTY)
-            }
             try:
-                changes.save(
-                    change,
-                    touched,
-                    bases=bases,
-                    actor=request.user,
-                    title=form.cleaned_data["title"],
-                    seen=form.cleaned_data["seen"] or None,
-                )
+                _keep(change, form, actor=request.user)
             except Refused as refusal:
                 messages.error(request, str(refusal))
             else:
@@ -88,6 +74,7 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
                 messages.success(request, "Saved as a draft.")
                 return redirect("configs:change-edit", pk)
         return render(request, "configs_app/change_edit.html", _editor(request, change, form), status=422)
+    current, kept = _current(change), _kept(change)
     initial: dict[str, Any] = {"title": change.title, "seen": changes.stamp(change)}
     for kind in Kind.values:
         document, now = kept.get(kind), current[kind]
@@ -97,12 +84,30 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
     return render(request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial)))
 
 
-def _base_text(kind: str, base_id: int | None, current: dict[str, Any], kept: dict[str, ChangedDocument]) -> str | None:
+def _keep(change: Change, form: ChangeForm, *, actor: User) -> Change:
+    """Save what the editor sent; a document that is as its base is no part of the change."""
+    kept, bases = _kept(change), form.bases()
+    base_texts = {kind: _base_text(kind, bases[kind], change, kept) for kind in Kind.values}
+    texts = form.texts(bases=base_texts)
+    touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or EMPTY)}
+    title, seen = form.cleaned_data["title"], form.cleaned_data["seen"] or None
+    return changes.save(change, touched, bases=bases, actor=actor, title=title, seen=seen)
+
+
+def _base_text(kind: str, base_id: int | None, change: Change, kept: dict[str, ChangedDocument]) -> str | None:
     document = kept.get(kind)
-    for revision in (document.base if document else None, current[kind]):
+    for revision in (document.base if document else None, changes.current_revision(change.environment, kind)):
         if revision is not None and revision.pk == base_id:
             return str(revision.text)
     return None
+
+
+def _current(change: Change) -> dict[str, Revision | None]:
+    return {kind: changes.current_revision(change.environment, kind) for kind in Kind.values}
+
+
+def _kept(change: Change) -> dict[str, ChangedDocument]:
+    return {document.kind: document for document in change.documents.select_related("base")}
 
 
 def _editor(request: ConsoleRequest, change: Change, form: ChangeForm) -> dict[str, Any]:
