@@ -1,6 +1,6 @@
 """python -m sample_service --port P --dir DIR --name NAME [--host 127.0.0.1] [--workers 1]
 
-Prints `ready: <url>` once it accepts connections. Several workers are processes behind one port, each with an agent
+Prints `listening: <url>` once it accepts connections. Several workers are processes behind one port, each with an agent
 of its own; one that dies is started again. Tokens come from CONFIG_ADMIN_TOKEN or from the file that
 CONFIG_ADMIN_TOKEN_FILE names: one, or several with blanks between them. Port 0 takes a free one.
 """
@@ -56,7 +56,7 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=1,
     )
-    print(f"ready: http://{options.host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201
+    print(f"listening: http://{options.host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201
     uvicorn.Server(config).run(sockets=[listener])
 
 

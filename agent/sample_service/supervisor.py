@@ -31,7 +31,7 @@ def supervise(listener: socket.socket, number: int) -> None:
     try:
         for _ in range(number):
             workers.append(_start(command, listener))
-        print(f"ready: http://{host}:{port}", flush=True)  # noqa: T201
+        print(f"listening: http://{host}:{port}", flush=True)  # noqa: T201
         while not ended:
             for place, worker in enumerate(workers):
                 if worker.poll() is not None:
@@ -49,7 +49,7 @@ def _start(command: list[str], listener: socket.socket) -> subprocess.Popen[str]
     worker = subprocess.Popen(command, pass_fds=[listener.fileno()], stdout=subprocess.PIPE, text=True)
     if worker.stdout is not None:
         while line := worker.stdout.readline():
-            if line.startswith("ready: "):
+            if line.startswith("listening: "):
                 break
             print(line, end="", flush=True)  # noqa: T201
     return worker

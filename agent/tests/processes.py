@@ -66,13 +66,13 @@ class Process:
         )
         self._printed = b""
         printed = [self.line()]
-        while printed[-1] and not printed[-1].startswith("ready: "):  # what it warns about comes first
+        while printed[-1] and not printed[-1].startswith("listening: "):  # what it warns about comes first
             printed.append(self.line())
         self.started_in = time.monotonic() - began
         if not printed[-1]:
             self.close()
             raise NotStarted("".join(printed))
-        self.url = printed[-1].removeprefix("ready: ").strip()
+        self.url = printed[-1].removeprefix("listening: ").strip()
 
     def __enter__(self) -> Process:
         return self

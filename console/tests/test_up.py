@@ -94,6 +94,7 @@ def test_it_starts_is_alone_survives_kill_9_and_stops_cleanly(data: Path) -> Non
     people = json.loads((data / "credentials.json").read_text())
     assert set(people) == {"viewer", "operator", "approver", "admin", "auditor"}
     assert people["operator"]["password"] in first.output  # shown once
+    assert first.output.count("ready: ") == 1  # who waits for that word gets the console, not a sample instance
     assert (data / "credentials.json").stat().st_mode & 0o077 == 0
     instances = json.loads((data / "instances.json").read_text())
     assert sorted(item["environment"] for item in instances) == ["production"] * 2 + ["staging"] * 3
