@@ -114,17 +114,21 @@ class ConfigAgent:
     def wrap(self, app: App) -> App:
         """`app` with the admin endpoints in front of it; every other request and scope is `app`'s."""
 
+        admin, process = f"{self._prefix}/admin/", os.getpid
+
         async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+            # Every request of the host comes through here, so the common one is told by a single search.
             if scope["type"] == "lifespan":
                 await self._lifespan(app, scope, receive, send)
                 return
-            if self._serving_in != os.getpid():
+            if self._serving_in != process():
                 await self.start()
-            endpoint = self._endpoint(scope) if scope["type"] == "http" else ""
-            if endpoint:
-                await self._endpoints.answer(endpoint, scope, receive, send)
-            else:
-                await app(scope, receive, send)
+            if scope["type"] == "http" and admin in scope["path"]:
+                endpoint = self._endpoint(scope)
+                if endpoint:
+                    await self._endpoints.answer(endpoint, scope, receive, send)
+                    return
+            await app(scope, receive, send)
 
         return wrapped
 
