@@ -9,8 +9,8 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from configs_app import changes, consequences, diffs, documents, validation
-from configs_app.forms import ChangeForm
+from configs_app import acceptances, changes, consequences, diffs, documents, validation
+from configs_app.forms import AcceptanceForm, ChangeForm, value_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
 from console import access
 from console.errors import Refused
@@ -60,7 +60,7 @@ def change_new(request: ConsoleRequest, environment: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
     """Both documents as text. A refused save shows everything that was typed again."""
-    change = _get_change(request, pk, needs="change.edit")
+    change = get_change(request, pk, needs="change.edit")
     if request.method == "POST":
         form = ChangeForm(request.POST)
         if form.is_valid():
@@ -131,13 +131,18 @@ def _editor(request: ConsoleRequest, change: Change, form: ChangeForm) -> dict[s
 
 @require_safe
 def change(request: ConsoleRequest, pk: int) -> HttpResponse:
-    """Everything a decision needs on one screen."""
-    found = _get_change(request, pk, needs="environment.view")
+    return page(request, get_change(request, pk, needs="environment.view"))
+
+
+def page(
+    request: ConsoleRequest, found: Change, *, accepting: AcceptanceForm | None = None, status: int = 200
+) -> HttpResponse:
+    """Everything a decision needs on one screen; `accepting` is a form that was refused, with what was typed."""
     changed = changes.changed_documents(found)
     stale = changes.stale(found) if found.is_open else []
     may = access.verbs(request.user, found.environment)
     own = request.user.pk in {found.author_id, found.last_editor_id}
-    findings = {document.kind: changes.findings(document) for document in changed}
+    obstacles = changes.obstacles(found) if found.is_open else []
     context = {
         "change": found,
         "environment": found.environment,
@@ -146,12 +151,20 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
         "documents": [
             {
                 "document": document,
-                "findings": findings[document.kind],
+                "findings": changes.findings(document),
                 "lines": diffs.lines(document.base.text if document.base else None, document.text),
             }
             for document in changed
         ],
-        "has_errors": any(changes.blocking(document, findings[document.kind]) for document in changed),
+        "obstacles": [
+            {
+                "finding": finding,
+                "value": value_of(finding),
+                "mine": acceptances.may_settle(request.user, finding, found),
+            }
+            for finding in obstacles
+        ],
+        "accepting": accepting or AcceptanceForm(offered=obstacles, initial={"until": acceptances.usual_end()}),
         "stale": [
             {"document": document, "now": now, "entries": _moved(document, now.text if now else None)}
             for document, now in stale
@@ -162,7 +175,7 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
         "bundle": found.bundle or documents.desired(found.environment),
         "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,
     }
-    return render(request, "configs_app/change.html", context)
+    return render(request, "configs_app/change.html", context, status=status)
 
 
 def _moved(document: ChangedDocument, now: str | None) -> diffs.EntryChanges:
@@ -174,7 +187,7 @@ def act(request: ConsoleRequest, pk: int, verb: str) -> HttpResponse:
     """The buttons of the review page."""
     if verb not in NEEDS:
         raise Http404("No such action.")
-    found = _get_change(request, pk, needs=NEEDS[verb])
+    found = get_change(request, pk, needs=NEEDS[verb])
     try:
         if verb == "reject":
             changes.reject(found, actor=request.user, reason=request.POST.get("reason", ""))
@@ -190,7 +203,7 @@ def act(request: ConsoleRequest, pk: int, verb: str) -> HttpResponse:
     return redirect("configs:change", pk)
 
 
-def _get_change(request: ConsoleRequest, pk: int, *, needs: str) -> Change:
+def get_change(request: ConsoleRequest, pk: int, *, needs: str) -> Change:
     query = Change.objects.select_related("environment", "author", "last_editor", "bundle", "restores__document")
     found = get_object_or_404(query, pk=pk)
     access.require(request.user, needs, found.environment)

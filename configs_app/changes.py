@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from django.db import transaction
 from webhook_agent import protocol
 
-from configs_app import documents, validation
+from configs_app import acceptances, documents, validation
 from configs_app.models import (
     Approval,
     Bundle,
@@ -22,6 +22,7 @@ from configs_app.models import (
     Revision,
     RevisionSource,
 )
+from configs_app.validation import Level
 from console import access, audit
 from console.errors import Refused
 from console.models import User
@@ -277,29 +278,62 @@ def beside(change: Change, kind: str) -> str | None:
 
 
 def findings(document: ChangedDocument) -> list[validation.Finding]:
-    """Everything to know about one document of a change, beside the other one."""
-    return validation.findings(document.kind, document.text, beside=beside(document.change, document.kind))
+    """Everything to know about one document of a change, beside the other one; what is accepted says so."""
+    found = validation.findings(document.kind, document.text, beside=beside(document.change, document.kind))
+    return acceptances.marked(found, acceptances.standing(document.change.environment, document.kind))
 
 
-def blocking(document: ChangedDocument, found: list[validation.Finding]) -> list[validation.Finding]:
-    """The errors that this change brings. What its base has already runs somewhere, and stops no other correction."""
-    errors = [finding for finding in found if finding.level == validation.Level.ERROR]
-    if not errors or document.base is None or not document.digest:
-        return errors
-    before = validation.findings(document.kind, document.base.text, beside=beside(document.change, document.kind))
-    known = {(finding.rule, finding.path, finding.message) for finding in before}
-    return [finding for finding in errors if (finding.rule, finding.path, finding.message) not in known]
+def obstacles(change: Change) -> list[validation.Finding]:
+    """What stops this change: errors that it brings, and in a protected environment warnings, until they are accepted.
+
+    A change to one document may break the other (a webhook whose connection is gone), so both are looked at. What is
+    found on the base as well runs somewhere already, and stops no other correction.
+    """
+    changed = {document.kind: document for document in changed_documents(change)}
+    if not changed:
+        return []
+    before, after = _texts(change, {}), _texts(change, changed)
+    for kind, document in changed.items():
+        before[kind] = document.base.text if document.base else None
+    found = [finding for kind in Kind.values for finding in _grave(change, kind, after)]
+    known = {
+        (finding.document, finding.rule, finding.path, finding.message)
+        for kind in {finding.document for finding in found}
+        for finding in validation.findings(kind, before[kind] or "{}", beside=before[OTHER[kind]])
+    }
+    return [f for f in found if (f.document, f.rule, f.path, f.message) not in known]
+
+
+def _texts(change: Change, changed: Mapping[str, ChangedDocument]) -> dict[str, str | None]:
+    """kind → its text in this change, else the current one."""
+    current = {kind: current_revision(change.environment, kind) for kind in Kind.values}
+    texts = {kind: revision.text if revision else None for kind, revision in current.items()}
+    return texts | {kind: document.text for kind, document in changed.items()}
+
+
+def _grave(change: Change, kind: str, texts: Mapping[str, str | None]) -> list[validation.Finding]:
+    text = texts[kind]
+    if text is None:
+        return []
+    accepted = acceptances.standing(change.environment, kind)
+    levels = {Level.ERROR, Level.WARNING} if change.environment.protected else {Level.ERROR}
+    return [
+        finding
+        for finding in acceptances.marked(validation.findings(kind, text, beside=texts[OTHER[kind]]), accepted)
+        if finding.level in levels
+        and not acceptances.counts(accepted.get((finding.rule, finding.entry)), finding, change)
+    ]
 
 
 def _check_content(change: Change) -> None:
     kept = changed_documents(change)
     _need(bool(kept), "Nothing is changed yet: the text is the one that is current.")
-    for document in kept:
-        found = blocking(document, findings(document))
-        if found:
-            first = found[0]
-            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-            raise Refused(f"{document.kind}, line {first.line}: {first.message}{more}")
+    found = obstacles(change)
+    if found:
+        first, others = found[0], len(found) - 1
+        more = f" (and {others} more)" if others else ""
+        mend = " Correct it, or accept it with a reason." if first.level == Level.WARNING else ""
+        raise Refused(f"{first.document}, line {first.line}: {first.message}{more}{mend}")
     for document, now in stale(change):
         base = f"r{document.base.number}" if document.base else "nothing"
         who = f", {now.author or 'an import'}: {now.message}" if now else ""

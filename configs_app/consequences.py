@@ -9,11 +9,15 @@ from typing import Any
 
 from webhook_agent import protocol
 
-from configs_app import changes, diffs
+from configs_app import changes, diffs, secrets
+from configs_app.json_text import leaves
 from configs_app.models import Change
+from configs_app.validation import reading
 from instances_app.models import Kind
 
-REMOVED_SHARE = 0.3  # more than this part of a document's entries gone needs a typed confirmation
+# What is confirmed by typing: more than this part of the entries gone, or the text grown by more than this factor.
+REMOVED_SHARE = 0.3
+GROWN = 3
 NAMES_SHOWN = 6
 AUTHENTICATION = frozenset(
     """
@@ -44,7 +48,7 @@ class Summary:
 
     consequences: tuple[Consequence, ...]
     entries: dict[str, diffs.EntryChanges]  # kind → its entries added, removed, changed
-    needs_confirmation: bool
+    guards: tuple[str, ...]  # what is unusual enough to be confirmed by typing, in words
     readable: bool  # false while one of the texts is not a valid document
 
     @property
@@ -67,26 +71,40 @@ def of_texts(texts: dict[str, tuple[str | None, str]], *, webhooks: str | None =
     """kind → (old text or None, new text); `webhooks` is the webhooks text that connections serve afterwards."""
     found: list[Consequence] = []
     entries: dict[str, diffs.EntryChanges] = {}
-    confirm = False
+    guards: list[str] = []
     for kind, (old, new) in texts.items():
         try:
             before: dict[str, Any] = protocol.parse(old) if old is not None else {}
             after = protocol.parse(new)
             users = _users(webhooks)
         except protocol.ProtocolError:
-            return Summary((), {}, needs_confirmation=False, readable=False)
+            return Summary((), {}, guards=(), readable=False)
         difference = entries[kind] = diffs.entries(old, new)
-        confirm |= bool(before) and len(difference.removed) > REMOVED_SHARE * len(before)
+        guards += _guards(kind, difference, before, after, grown=len(new) / len(old) if old else 0)
         if before and not after:
             found.append(Consequence(Risk.HIGH, f"The {kind} document becomes empty."))
         if kind == Kind.WEBHOOKS:
             found += _webhooks(difference, before, after)
         else:
             found += _connections(difference, before, after, users)
+        found += _new_secrets(difference, before, after)
         if not difference:
             found.append(Consequence(Risk.LOW, f"{kind}: only the formatting changes; instances see no difference."))
     found.sort(key=lambda item: -item.risk)
-    return Summary(tuple(found), entries, needs_confirmation=confirm, readable=True)
+    return Summary(tuple(found), entries, guards=tuple(guards), readable=True)
+
+
+def _guards(
+    kind: str, difference: diffs.EntryChanges, before: dict[str, Any], after: dict[str, Any], *, grown: float
+) -> Iterable[str]:
+    if not before:
+        return
+    if not after:
+        yield f"It empties the {kind} document."
+    elif len(difference.removed) > REMOVED_SHARE * len(before):
+        yield f"It removes {len(difference.removed)} of the {len(before)} {kind}."
+    if grown > GROWN:
+        yield f"It makes the {kind} document {grown:.0f} times as large."
 
 
 def _webhooks(difference: diffs.EntryChanges, before: dict[str, Any], after: dict[str, Any]) -> Iterable[Consequence]:
@@ -103,29 +121,72 @@ def _webhooks(difference: diffs.EntryChanges, before: dict[str, Any], after: dic
         lost = _protections(before[name]) - _protections(after[name])
         if lost:
             yield Consequence(Risk.HIGH, f"{name} loses its protection: {_names(sorted(lost))}")
+    for (was, now), names in _moves(difference, before, after).items():
+        verb = "goes" if len(names) == 1 else "go"
+        yield Consequence(Risk.MEDIUM, f"{_names(names)} {verb} to {now} instead of {was}.")
     if difference.changed:
         text = f"{_counted(difference.changed, 'webhook')} changed: {_names(difference.changed)}"
         yield Consequence(Risk.MEDIUM, text)
 
 
+def _moves(
+    difference: diffs.EntryChanges, before: dict[str, Any], after: dict[str, Any]
+) -> dict[tuple[str, str], list[str]]:
+    """(where payloads went, where they go) → the webhooks for which that changes."""
+    moves: dict[tuple[str, str], list[str]] = {}
+    for name in difference.changed:
+        was, now = _destination(before[name]), _destination(after[name])
+        if was != now:
+            moves.setdefault((was, now), []).append(name)
+    return moves
+
+
+def _destination(entry: object) -> str:
+    """Modules and the connections they name, in the order they run: ``kafka (k1) → log``."""
+    steps = [*reading.steps(entry)] if isinstance(entry, dict) else []
+    return (
+        " → ".join(f"{step.name} ({step.connection})" if step.connection else step.name for step in steps) or "nothing"
+    )
+
+
 def _connections(
-    difference: diffs.EntryChanges, before: dict[str, Any], after: dict[str, Any], users: dict[str, int]
+    difference: diffs.EntryChanges, before: dict[str, Any], after: dict[str, Any], users: dict[str, Users]
 ) -> Iterable[Consequence]:
     for name in difference.removed:
-        used = users.get(name, 0)
-        tail = f", and {used} of the webhooks use it: they will lose what they receive" if used else "; nothing uses it"
+        used = users.get(name)
+        tail = f": {used} will lose what they receive" if used else "; nothing uses it"
         yield Consequence(Risk.HIGH if used else Risk.MEDIUM, f"Connection {name} is removed{tail}.")
     if difference.added:
         yield Consequence(Risk.LOW, f"{_counted(difference.added, 'connection')} added: {_names(difference.added)}")
     for name in difference.changed:
         hosts = [str(_get(document[name], "host")) for document in (before, after)]
         what = f"moves from host {hosts[0]} to {hosts[1]}" if hosts[0] != hosts[1] else "changes"
-        yield Consequence(Risk.MEDIUM, f"Connection {name} {what}: used by {users.get(name, 0)} webhooks.")
+        yield Consequence(Risk.MEDIUM, f"Connection {name} {what}: used by {users.get(name) or 'nothing'}.")
     if difference.reordered:
         yield Consequence(
             Risk.MEDIUM,
             "The connections stand in another order; the first ClickHouse one receives every payload.",
         )
+
+
+def _new_secrets(
+    difference: diffs.EntryChanges, before: dict[str, Any], after: dict[str, Any]
+) -> Iterable[Consequence]:
+    """Entries that hold a literal secret which no text of the document held before, be it new or another one."""
+    touched = [*difference.added, *difference.changed]
+    holding = [(name, found) for name in touched if (found := _secrets(name, after[name]))]
+    if not holding:
+        return
+    known = {value for name, entry in before.items() for value in _secrets(name, entry)}
+    names = [name for name, found in holding if found - known]
+    if names:
+        yield Consequence(
+            Risk.MEDIUM, f"New literal secret in {_names(names)}; a reference would keep it out of the file."
+        )
+
+
+def _secrets(name: str, entry: object) -> set[str]:
+    return {value for path, value in leaves(entry) if secrets.is_secret((name, *path), value)}
 
 
 def _webhooks_of(change: Change) -> str | None:
@@ -136,15 +197,27 @@ def _webhooks_of(change: Change) -> str | None:
     return current.text if current else None
 
 
-def _users(webhooks: str | None) -> dict[str, int]:
-    """Connection name → how many webhooks name it, directly or in a chain."""
-    users: dict[str, int] = {}
+@dataclass(slots=True)
+class Users:
+    """How many webhooks name a connection themselves, and how many steps of chains do."""
+
+    webhooks: int = 0
+    chain_items: int = 0
+
+    def __str__(self) -> str:
+        parts = [(self.webhooks, "webhook"), (self.chain_items, "chain item")]
+        return " and ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in parts if number)
+
+
+def _users(webhooks: str | None) -> dict[str, Users]:
+    """Connection name → who uses it."""
+    users: dict[str, Users] = {}
     for entry in (protocol.parse(webhooks) if webhooks else {}).values():
-        steps = _get(entry, "chain")
-        named = {_get(part, "connection") for part in [entry, *(steps if isinstance(steps, list) else [])]}
-        for name in named:
-            if isinstance(name, str):
-                users[name] = users.get(name, 0) + 1
+        for step in reading.steps(entry) if isinstance(entry, dict) else ():
+            if isinstance(step.connection, str):
+                found = users.setdefault(step.connection, Users())
+                found.webhooks += not step.in_chain
+                found.chain_items += step.in_chain
     return users
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from typing import Any
+
 from django import forms
 
+from configs_app.validation import Finding
 from instances_app.models import Kind
 
 
@@ -35,6 +40,26 @@ class ChangeForm(forms.Form):
 
     def bases(self) -> dict[str, int | None]:
         return {kind: self.cleaned_data[f"{kind}_base"] for kind in Kind.values}
+
+
+class AcceptanceForm(forms.Form):
+    """Which findings somebody decides to live with, why, and until when."""
+
+    reason = forms.CharField(max_length=500, required=False)
+    until = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+
+    def __init__(self, *args: Any, offered: Iterable[Finding], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.by_value = {value_of(finding): finding for finding in offered}
+        self.fields["findings"] = forms.MultipleChoiceField(choices=[(v, v) for v in self.by_value], required=False)
+
+    def ticked(self) -> list[Finding]:
+        return [self.by_value[value] for value in self.cleaned_data["findings"]]
+
+
+def value_of(finding: Finding) -> str:
+    """What a tick box sends for a finding: one rule in one entry is accepted as a whole."""
+    return json.dumps([finding.document, finding.rule, finding.entry])
 
 
 def as_lf(text: str) -> str:

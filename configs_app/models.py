@@ -194,3 +194,35 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.approver_name} approved change {self.change_id}"
+
+
+class Acceptance(models.Model):
+    """A decision to live with what one rule finds in one entry: with a reason, and until a day.
+
+    It stands while nobody has ended it and its day has not come. Whether it counts for a change: `acceptances.counts`.
+    """
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="acceptances")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    rule = models.CharField(max_length=10)
+    entry = models.CharField(max_length=500)
+    reason = models.CharField(max_length=500)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="acceptances")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)  # taken back, or replaced by a newer one
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["environment", "kind", "rule", "entry"],
+                condition=Q(ended_at__isnull=True),
+                name="acceptance_one_standing",
+            ),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="acceptance_kind_known"),
+            models.CheckConstraint(condition=~Q(reason=""), name="acceptance_has_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rule} in {self.kind} {self.entry}"

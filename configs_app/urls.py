@@ -1,6 +1,6 @@
 from django.urls import path
 
-from configs_app import change_views, views
+from configs_app import acceptance_views, change_views, views
 
 app_name = "configs"
 urlpatterns = [
@@ -22,5 +22,8 @@ urlpatterns = [
     path("e/<slug:environment>/changes/new/", change_views.change_new, name="change-new"),
     path("changes/<int:pk>/", change_views.change, name="change"),
     path("changes/<int:pk>/edit/", change_views.edit, name="change-edit"),
+    path("changes/<int:pk>/accept/", acceptance_views.accept, name="change-accept"),
+    path("e/<slug:environment>/accepted/", acceptance_views.acceptance_list, name="acceptances"),
+    path("accepted/<int:pk>/end/", acceptance_views.end, name="acceptance-end"),
     path("changes/<int:pk>/<slug:verb>/", change_views.act, name="change-act"),
 ]

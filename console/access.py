@@ -33,6 +33,7 @@ VERBS: dict[str, frozenset[str]] = {
     "instance.check": WORKERS | SIGNERS,
     "change.edit": WORKERS,
     "change.review": SIGNERS,
+    "finding.accept": WORKERS | SIGNERS,
     "change.publish": WORKERS,
     "rollout.start": WORKERS,
     "rollout.cancel": WORKERS | SIGNERS,

@@ -12,8 +12,8 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 
-from configs_app import changes, documents
-from configs_app.models import Bundle, Change
+from configs_app import acceptances, changes, documents
+from configs_app.models import Acceptance, Bundle, Change
 from console.models import Role, RoleBinding, User
 from instances_app import registry
 from instances_app.models import Environment, Instance, Kind
@@ -84,6 +84,12 @@ def draft(environment: Environment, *, actor: User, title: str = "A change", **t
     change = changes.open_draft(environment, actor=actor, title=title)
     bases = {kind: getattr(changes.current_revision(environment, kind), "pk", None) for kind in texts}
     return changes.save(change, texts, bases=bases, actor=actor)
+
+
+def accepted(change: Change, *, actor: User) -> list[Acceptance]:
+    """Accept everything that stops the change."""
+    found = changes.obstacles(change)
+    return acceptances.accept(change.environment, found, reason="a test", until=acceptances.usual_end(), actor=actor)
 
 
 def ended(rollout: Rollout) -> bool:

@@ -30,8 +30,8 @@ def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
     context |= {"change": change, "summary": summary, "documents": changes.changed_documents(change)}
     if request.method == "POST":
         try:
-            if summary.needs_confirmation and request.POST.get("confirmation", "").strip() != change.environment.name:
-                raise Refused(f"This removes a lot. Type {change.environment.name} to confirm that it is meant.")
+            if summary.guards and request.POST.get("confirmation", "").strip() != change.environment.name:
+                raise Refused(f"{summary.guards[0]} Type {change.environment.name} to confirm that it is meant.")
             rollout = rollouts.publish(
                 change,
                 actor=request.user,

@@ -18,8 +18,9 @@ from console.testing import Cast
 
 pytestmark = pytest.mark.django_db
 
-NEW = testing.text({"orders": {"module": "log"}, "new": {"module": "log"}})
-NEWER = testing.text({"orders": {"module": "log"}, "newer": {"module": "log"}})
+CLOSED = {"module": "log", "authorization": "Bearer {$TOKEN}"}  # nothing in it has to be decided
+NEW = testing.text({"orders": {"module": "log"}, "new": CLOSED})
+NEWER = testing.text({"orders": {"module": "log"}, "newer": CLOSED})
 
 
 @pytest.fixture

@@ -48,19 +48,54 @@ def test_a_change_of_connections_says_who_uses_them() -> None:
     old = {"k1": {"type": "kafka", "host": "a"}, "k2": {"type": "kafka"}, "k3": {"type": "kafka"}}
     new = {"k3": {"type": "kafka"}, "k1": {"type": "kafka", "host": "b"}}
     text = said("connections", old, new, webhooks=BEFORE)
-    assert "Connection k1 moves from host a to b: used by 2 webhooks." in text
+    assert "Connection k1 moves from host a to b: used by 1 webhook and 1 chain item." in text
     assert "Connection k2 is removed; nothing uses it." in text
     assert "stand in another order" in text
-    assert "Connection k1 is removed, and 2 of the webhooks use it" in said("connections", old, {}, webhooks=BEFORE)
+    gone = said("connections", old, {}, webhooks=BEFORE)
+    assert "high: Connection k1 is removed: 1 webhook and 1 chain item will lose what they receive." in gone
+
+
+def test_a_webhook_that_goes_elsewhere_is_told_with_both_places() -> None:
+    after = {**BEFORE, "orders": {"module": "log", "authorization": "Bearer x"}, "news": {"chain": ["log", "s3"]}}
+    text = said("webhooks", BEFORE, after)
+    assert "medium: orders goes to log instead of kafka (k1)." in text
+    assert "medium: news goes to log → s3 instead of log." in text
+
+
+def test_a_new_literal_secret_is_told_and_never_shown() -> None:
+    after = {**BEFORE, "news": {"module": "log", "hmac": {"secret": "hunter2"}}, "orders": {**BEFORE["orders"], "n": 1}}
+    text = said("webhooks", BEFORE, after)
+    assert "medium: New literal secret in news;" in text
+    assert "hunter2" not in text
+    renamed = {**BEFORE, "moved": BEFORE["orders"]}
+    assert "literal secret" not in said("webhooks", BEFORE, renamed)  # it stood in the file before
+
+
+@pytest.mark.parametrize(
+    ("after", "guard"),
+    [
+        ({}, "It empties the webhooks document."),
+        ({"orders": BEFORE["orders"]}, "It removes 2 of the 3 webhooks."),
+        ({**BEFORE, "large": {"module": "log", "note": "x" * 1000}}, "times as large"),
+    ],
+)
+def test_what_is_unusual_has_to_be_confirmed_by_typing(after: dict[str, object], guard: str) -> None:
+    summary = consequences.of_texts({"webhooks": (json.dumps(BEFORE), json.dumps(after))})
+    assert any(guard in one for one in summary.guards)
+
+
+def test_a_first_document_needs_no_confirmation_however_large() -> None:
+    assert consequences.of_texts({"webhooks": (None, json.dumps(BEFORE))}).guards == ()
+    assert consequences.of_texts({"webhooks": ("{}", json.dumps(BEFORE))}).guards == ()
 
 
 def test_gravest_first_and_a_third_of_the_entries_gone_needs_a_typed_confirmation() -> None:
     summary = consequences.of_texts({"webhooks": (json.dumps(BEFORE), json.dumps({"orders": BEFORE["orders"]}))})
     assert summary.consequences[0].risk == summary.risk == Risk.HIGH
-    assert summary.needs_confirmation
+    assert summary.guards
     kept = {**{str(n): {"module": "log"} for n in range(9)}, "gone": {"module": "log"}}
     fewer = {name: entry for name, entry in kept.items() if name != "gone"}
-    assert not consequences.of_texts({"webhooks": (json.dumps(kept), json.dumps(fewer))}).needs_confirmation
+    assert not consequences.of_texts({"webhooks": (json.dumps(kept), json.dumps(fewer))}).guards
 
 
 def test_a_text_that_is_no_document_has_no_consequences_yet() -> None:

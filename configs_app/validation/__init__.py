@@ -21,15 +21,19 @@ from configs_app.validation.hosts import Target
 from configs_app.validation.reading import steps
 from instances_app.models import Kind
 
-__all__ = ["Finding", "Level", "Target", "findings"]
+__all__ = ["UNREADABLE", "Finding", "Level", "Target", "findings"]
 
 _MODULES_OF_RULES = (authentication, failing, silent)  # imported so that their rules are in the table
+UNREADABLE = frozenset({"J1", "J2", "J3", "A18"})  # what these find is no document yet
 _MOST = 500  # findings of one rule that are named; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to know about a document. Line and column are 1-based; `path` is for people: ``orders.module``."""
+    """One thing to know about a document. Line and column are 1-based; `path` is for people: ``orders.module``.
+
+    `accepted` is empty, or says who has decided to live with it; nothing here fills it.
+    """
 
     rule: str
     level: Level
@@ -38,9 +42,12 @@ class Finding:
     line: int
     column: int
     message: str
+    entry: str = ""  # the name of the entry; empty for what concerns the whole text
+    accepted: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The keys that `validate_config --json` promises."""
+        return {name: value for name, value in asdict(self).items() if name not in {"entry", "accepted"}}
 
 
 def findings(kind: str, text: str, *, beside: str | None = None, target: Target | None = None) -> list[Finding]:
@@ -126,4 +133,5 @@ def _on(rule: str, level: Level, kind: str, text: str, found: JsonMap, path: Pat
 
 def _at(rule: str, kind: str, text: str, path: Path, offset: int, message: str, level: Level = Level.ERROR) -> Finding:
     line, column = line_column(text, offset)
-    return Finding(rule, level, str(kind), ".".join(str(part) for part in path), line, column, message)
+    entry = str(path[0]) if path else ""
+    return Finding(rule, level, str(kind), ".".join(str(part) for part in path), line, column, message, entry)

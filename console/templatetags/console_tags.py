@@ -21,7 +21,7 @@ TONES = {  # the shape and colour of every word that a state can be
     "busy": "sending|running|proposed",
     "doubt": "unknown",
     "idle": "pending|draft|note",
-    "ended": "superseded|cancelled|withdrawn|retired",
+    "ended": "superseded|cancelled|withdrawn|retired|expired",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split("|")}
 # Left to right in a progress bar: what is proven, what moves, what waits, what nobody knows, what went wrong.

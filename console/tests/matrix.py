@@ -40,6 +40,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "configs:change"): READ,
     ("GET", "configs:change-edit"): WORK,
     ("POST", "configs:change-act"): DO_REVIEW,  # with the verb "approve"
+    ("POST", "configs:change-accept"): (403, 422, 422, 422, 403, 404, 302),  # nothing is ticked
+    ("GET", "configs:acceptances"): READ,
+    ("POST", "configs:acceptance-end"): DO_CHECK,
     ("GET", "sync:environment"): READ,
     ("GET", "sync:fleet"): READ,
     ("POST", "sync:verify"): DO_CHECK,

@@ -41,6 +41,7 @@ def arguments() -> dict[str, list[object]]:
     testing.bundle(cast.environment)
     instance = testing.instance(cast.environment)
     change = testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text({"a": {"module": "log"}}))
+    (acceptance,) = testing.accepted(change, actor=cast.olga)
     changes.propose(change, actor=cast.olga)
     rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
     event = AuditEvent.objects.filter(environment="production").first()
@@ -54,6 +55,7 @@ def arguments() -> dict[str, list[object]]:
         "document": document,
         "revision": [*document, 1],
         "act": [change.pk, "approve"],
+        "acceptance": [acceptance.pk],
     }
 
 
@@ -64,6 +66,8 @@ def which(name: str) -> str | None:
         "live": "environment",
         "configs:change-act": "act",
         "configs:changes": "environment",
+        "configs:acceptances": "environment",
+        "configs:acceptance-end": "acceptance",
         "configs:change-new": "environment",
         "configs:compare": "document",
         "configs:validate": "document",

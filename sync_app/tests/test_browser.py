@@ -98,12 +98,17 @@ def test_in_production_another_person_has_to_approve_in_the_browser(
     sign_in(olga, web_process, "olga")
     olga.goto(f"{web_process.url}/changes/{change.pk}/")
     assert olga.get_by_role("link", name="Publish…").count() == 0
+    # The warning is new: in production somebody has to answer for it.
+    olga.get_by_label("'payments' is open").check()
+    olga.get_by_label("Reason").fill("The partner cannot sign its calls")
+    olga.get_by_role("button", name="Accept the ticked ones").click()
     olga.get_by_role("button", name="Propose for approval").click()
     olga.get_by_text("another person has to approve").wait_for()
 
     anna = open_page(color_scheme="dark")
     sign_in(anna, web_process, "anna")
     anna.get_by_role("link", name="A change").click()
+    anna.get_by_text("Accepted by olga").wait_for()
     anna.get_by_role("button", name="Approve these contents").click()
     anna.locator(".head .state", has_text="approved").wait_for()
 

@@ -1,0 +1,145 @@
+"""Findings that somebody has decided to live with: by whom, why, and until when.
+
+An acceptance is of one rule in one entry of one environment. It lifts a warning's demand for a decision and an
+error's block; in a protected environment an error's only for changes that its author had no part in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from configs_app import documents
+from configs_app.models import Acceptance, Change
+from configs_app.validation import UNREADABLE, Finding, Level
+from console import access, audit
+from console.errors import Refused
+from console.models import User
+from instances_app.models import Environment
+
+LONGEST = timedelta(days=366)
+USUAL = timedelta(days=90)
+ENTRY_LENGTH = 500
+
+Key = tuple[str, str]  # rule, entry
+
+
+def accept(
+    environment: Environment, findings: Collection[Finding], *, reason: str, until: date | None, actor: User
+) -> list[Acceptance]:
+    """Accept these findings until the end of that day (UTC); what stands for the same rule and entry is replaced."""
+    reason, expires_at = reason.strip()[:500], _end_of(until)
+    if not findings:
+        raise Refused("Tick at least one finding to accept.")
+    if not reason:
+        raise Refused("Say why these findings are acceptable; whoever reviews the change reads it.")
+    if not all(_can_be_accepted(finding) for finding in findings):
+        raise Refused("Only what a rule finds in an entry can be accepted; a text that cannot be read has to be fixed.")
+    keys = sorted({(finding.document, finding.rule, finding.entry) for finding in findings})
+    with transaction.atomic():
+        documents.lock(environment)
+        made = []
+        for kind, rule, entry in keys:
+            same = Acceptance.objects.filter(environment=environment, kind=kind, rule=rule, entry=entry)
+            same.filter(ended_at=None).update(ended_at=timezone.now())
+            made.append(
+                Acceptance.objects.create(
+                    environment=environment,
+                    kind=kind,
+                    rule=rule,
+                    entry=entry,
+                    reason=reason,
+                    author=actor,
+                    expires_at=expires_at,
+                )
+            )
+        audit.record(
+            "finding.accepted",
+            actor=actor,
+            target=environment,
+            findings=[" ".join(key) for key in keys],
+            reason=reason,
+            until=expires_at.isoformat(),
+        )
+    return made
+
+
+def usual_end() -> date:
+    """The day that is offered."""
+    return (timezone.now() + USUAL).date()
+
+
+def end(acceptance: Acceptance, *, actor: User) -> None:
+    """Take an acceptance back: what it was for has to be decided again with the next change."""
+    with transaction.atomic():
+        found = Acceptance.objects.select_for_update().get(pk=acceptance.pk)
+        if found.ended_at is not None:
+            raise Refused("This acceptance has ended already.")
+        found.ended_at = timezone.now()
+        found.save(update_fields=["ended_at"])
+        audit.record(
+            "finding.acceptance_ended",
+            actor=actor,
+            target=found.environment,
+            findings=[f"{found.kind} {found.rule} {found.entry}"],
+        )
+
+
+def standing(environment: Environment, kind: str) -> dict[Key, Acceptance]:
+    """What is accepted now."""
+    found = Acceptance.objects.filter(
+        environment=environment, kind=kind, ended_at=None, expires_at__gt=timezone.now()
+    ).select_related("author")
+    return {(acceptance.rule, acceptance.entry): acceptance for acceptance in found}
+
+
+def marked(found: Iterable[Finding], accepted: dict[Key, Acceptance]) -> list[Finding]:
+    """The findings, those that are accepted with the words that say so."""
+    result = []
+    for finding in found:
+        acceptance = accepted.get((finding.rule, finding.entry))
+        result.append(replace(finding, accepted=words(acceptance)) if acceptance else finding)
+    return result
+
+
+def words(acceptance: Acceptance) -> str:
+    return f"Accepted by {acceptance.author} until {acceptance.expires_at:%Y-%m-%d}: {acceptance.reason}"
+
+
+def counts(acceptance: Acceptance | None, finding: Finding, change: Change) -> bool:
+    """Whether this acceptance settles this finding of this change, now."""
+    return acceptance is not None and may_settle(acceptance.author, finding, change)
+
+
+def may_settle(person: User, finding: Finding, change: Change) -> bool:
+    """Whether this person's acceptance would let the change pass.
+
+    Nobody is alone in a protected environment: an error is settled there only by somebody who may review (still, now)
+    and neither wrote nor last edited the change. A warning needs a reason on record, whoever gives it.
+    """
+    if not _can_be_accepted(finding):
+        return False
+    if finding.level != Level.ERROR or not change.environment.protected:
+        return access.allows(person, "finding.accept", change.environment)
+    return person.pk not in {change.author_id, change.last_editor_id} and access.allows(
+        person, "change.review", change.environment
+    )
+
+
+def _can_be_accepted(finding: Finding) -> bool:
+    return finding.rule not in UNREADABLE and 0 < len(finding.entry) <= ENTRY_LENGTH
+
+
+def _end_of(day: date | None) -> datetime:
+    if day is None:
+        raise Refused("Say until which day this is accepted, as year-month-day.")
+    expires_at = datetime.combine(day, time.max, tzinfo=timezone.get_current_timezone())
+    if expires_at <= timezone.now():
+        raise Refused(f"{day} is over. Choose a day to come.")
+    if expires_at > timezone.now() + LONGEST:
+        raise Refused(f"{day} is too far away; a finding is accepted for a year at most.")
+    return expires_at
