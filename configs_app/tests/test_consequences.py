@@ -10,7 +10,7 @@ import pytest
 from configs_app import consequences, diffs
 from configs_app.consequences import Risk
 
-BEFORE = {
+BEFORE: dict[str, dict[str, object]] = {
     "orders": {"module": "kafka", "connection": "k1", "authorization": "Bearer x"},
     "news": {"module": "log"},
     "chain": {"chain": [{"module": "kafka", "connection": "k1"}]},
