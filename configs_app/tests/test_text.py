@@ -9,7 +9,7 @@ import pytest
 from webhook_agent import protocol
 
 from configs_app import secrets, validation
-from configs_app.json_text import JsonError, line_column, scan, strings
+from configs_app.json_text import JsonError, Lines, scan, strings
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ from configs_app.json_text import JsonError, line_column, scan, strings
 def test_what_is_wrong_is_said_with_its_line_and_column(text: str, line: int, column: int, words: str) -> None:
     with pytest.raises(JsonError, match=r"\w") as caught:
         scan(text)
-    assert line_column(text, caught.value.offset) == (line, column)
+    assert Lines(text).at(caught.value.offset) == (line, column)
     assert words in caught.value.message
     with pytest.raises(protocol.ProtocolError):  # the agent would refuse it as well
         protocol.parse(text)
@@ -59,7 +59,7 @@ def test_every_value_has_its_place_and_duplicates_are_found() -> None:
     found = scan(text)
     place = found.places["b", 1]
     assert text[place.start : place.end] == '"t"'
-    assert [(path, line_column(text, offset)) for path, offset in found.duplicates] == [(("a", "x"), (2, 2))]
+    assert [(path, Lines(text).at(offset)) for path, offset in found.duplicates] == [(("a", "x"), (2, 2))]
 
 
 SECRET_PATHS: list[dict[str, Any]] = [

@@ -8,13 +8,13 @@ service stands in `model`, `names`, `hosts` and `placeholders`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.conf import settings
 from webhook_agent import protocol
 
-from configs_app.json_text import JsonError, JsonMap, Path, leaves, line_column, locate, scan
+from configs_app.json_text import JsonError, JsonMap, Lines, Path, leaves, locate, scan
 from configs_app.validation import authentication, failing, silent
 from configs_app.validation.catalogue import RULES, Level, Pair, Rule
 from configs_app.validation.hosts import Target
@@ -58,15 +58,15 @@ def findings(kind: str, text: str, *, beside: str | None = None, target: Target 
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > settings.DOCUMENT_MAX_BYTES:
         limit = settings.DOCUMENT_MAX_BYTES
-        return [_at("J3", kind, text, (), 0, f"{size:,} bytes; the limit is {limit:,}. Split the environment.")]
+        return [_at("J3", kind, Lines(""), (), 0, f"{size:,} bytes; the limit is {limit:,}. Split the environment.")]
     try:
         document = protocol.parse(text)
     except protocol.ProtocolError as refusal:
         return _located(kind, text, str(refusal))
     found = list(_troubles(str(kind), document, _pair(str(kind), document, beside, target or Target())))
-    places = locate(text, [path for _, _, path, _ in found])
+    places, lines = locate(text, [path for _, _, path, _ in found]), Lines(text)
     return sorted(
-        (_on(rule, level, kind, text, places, path, message) for rule, level, path, message in found),
+        (_on(rule, level, kind, lines, places, path, message) for rule, level, path, message in found),
         key=lambda finding: (finding.line, finding.column, list(Level).index(finding.level), finding.rule),
     )
 
@@ -94,7 +94,7 @@ def _troubles(kind: str, document: Mapping[str, Any], pair: Pair) -> Iterator[tu
         if not isinstance(entry, dict):
             yield "B21", Level.ERROR, (name,), _not_an_object(kind[:-1], name)
             continue
-        around = replace(pair, texts=tuple(leaves(entry)), steps=tuple(steps(entry)))
+        around = pair.around(texts=tuple(leaves(entry)), steps=tuple(steps(entry)))
         for rule in rules:
             for trouble in rule.check(name, entry, around):
                 counted[rule.id] = counted.get(rule.id, 0) + 1
@@ -113,25 +113,28 @@ def _not_an_object(what: str, name: str) -> str:
 
 def _located(kind: str, text: str, fallback: str) -> list[Finding]:
     """What `protocol.parse` refused, with the place that it does not know."""
+    lines = Lines(text)
     try:
         found = scan(text)
     except JsonError as error:
-        return [_at("J1", kind, text, (), error.offset, error.message)]
+        return [_at("J1", kind, lines, (), error.offset, error.message)]
     if found.duplicates:
         return [
-            _at("A18", kind, text, path, offset, f"The key {path[-1]!r} stands here twice; the last one would win.")
+            _at("A18", kind, lines, path, offset, f"The key {path[-1]!r} stands here twice; the last one would win.")
             for path, offset in found.duplicates
         ]
-    return [_at("J2", kind, text, (), found.places[()].start, fallback)]
+    return [_at("J2", kind, lines, (), found.places[()].start, fallback)]
 
 
-def _on(rule: str, level: Level, kind: str, text: str, found: JsonMap, path: Path, message: str) -> Finding:
+def _on(rule: str, level: Level, kind: str, lines: Lines, found: JsonMap, path: Path, message: str) -> Finding:
     place = found.find(path)
     offset = 0 if place is None else place.start if place.key is None else place.key
-    return _at(rule, kind, text, path, offset, message, level)
+    return _at(rule, kind, lines, path, offset, message, level)
 
 
-def _at(rule: str, kind: str, text: str, path: Path, offset: int, message: str, level: Level = Level.ERROR) -> Finding:
-    line, column = line_column(text, offset)
+def _at(
+    rule: str, kind: str, lines: Lines, path: Path, offset: int, message: str, level: Level = Level.ERROR
+) -> Finding:
+    line, column = lines.at(offset)
     entry = str(path[0]) if path else ""
     return Finding(rule, level, str(kind), ".".join(str(part) for part in path), line, column, message, entry)

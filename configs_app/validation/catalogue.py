@@ -44,6 +44,12 @@ class Pair:
     texts: tuple[tuple[Path, str], ...] = ()
     steps: tuple[Step, ...] = ()
 
+    def around(self, *, texts: tuple[tuple[Path, str], ...], steps: tuple[Step, ...]) -> Pair:
+        """The same pair, seen from one entry."""
+        return Pair(
+            self.webhooks, self.connections, self.target, self.used, self.first_clickhouse, texts=texts, steps=steps
+        )
+
 
 Check = Callable[[str, dict[str, Any], Pair], Iterator[Trouble]]
 

@@ -324,7 +324,12 @@ def typed_placeholder(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 
 
 @rule(
-    "B11", ERROR, "connections", "A placeholder where a number stands", "As for webhooks.", "Write the number itself."
+    "B11",
+    ERROR,
+    "connections",
+    "A placeholder where a number stands",
+    "Placeholders always give text.",
+    "Write the number itself.",
 )
 def typed_placeholder_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     known = CONNECTIONS.get(str(entry.get("type")))

@@ -174,6 +174,8 @@ def _plain(value: str, pattern: str, longest: int, *, hint: str = "") -> str:
 
 def _reserved(value: str, words: Iterable[str], marks: str) -> str:
     low = value.lower()
+    if not low.startswith(tuple(words)):  # one look for the many names that are fine
+        return ""
     for word in words:
         if low == word or any(low.startswith(word + mark) for mark in marks):
             return f"may not be, or begin with, the command {word!r}"

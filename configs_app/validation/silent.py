@@ -71,7 +71,14 @@ def unknown_key(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
                 yield Trouble((*step.path, "module-config", key), _no_effect(key, step.module.keys))
 
 
-@rule("C1", WARNING, "connections", "A key that has no effect", "As for webhooks.", "As for webhooks.")
+@rule(
+    "C1",
+    WARNING,
+    "connections",
+    "A key that has no effect",
+    "The service ignores keys it does not know.",
+    "Correct its spelling, or remove it.",
+)
 def unknown_key_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     known = CONNECTIONS.get(str(entry.get("type")))
     if known is None:
@@ -102,7 +109,14 @@ def known_wrong_key(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
                 yield Trouble(("connection",), "redis_publish ignores connection; it uses the entry's `redis` object.")
 
 
-@rule("C2", WARNING, "connections", "A key of another type", "As for webhooks.", "See the message.")
+@rule(
+    "C2",
+    WARNING,
+    "connections",
+    "A key of another type",
+    "Documentation and samples name it, the service ignores it.",
+    "See the message.",
+)
 def known_wrong_key_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     known = CONNECTIONS.get(str(entry.get("type")))
     for key, advice in known.ignored.items() if known else ():
