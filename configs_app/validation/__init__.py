@@ -88,15 +88,20 @@ def _pair(kind: str, document: dict[str, Any], beside: str | None, target: Targe
 
 
 def _troubles(kind: str, document: Mapping[str, Any], pair: Pair) -> Iterator[tuple[str, Level, Path, str]]:
-    rules: list[Rule] = [rule for rule in RULES if rule.kind == kind]
+    rules: list[Rule] = sorted((rule for rule in RULES if rule.kind == kind), key=lambda rule: rule.fallback)
     counted: dict[str, int] = {}
     for name, entry in document.items():
         if not isinstance(entry, dict):
             yield "B21", Level.ERROR, (name,), _not_an_object(kind[:-1], name)
             continue
         around = pair.around(texts=tuple(leaves(entry)), steps=tuple(steps(entry)))
+        said: set[Path] = set()
         for rule in rules:
             for trouble in rule.check(name, entry, around):
+                if rule.fallback and trouble.path in said:
+                    continue
+                if (trouble.level or rule.level) != Level.NOTE:
+                    said.add(trouble.path)
                 counted[rule.id] = counted.get(rule.id, 0) + 1
                 if counted[rule.id] <= _MOST:
                     yield rule.id, trouble.level or rule.level, (name, *trouble.path), trouble.message

@@ -236,8 +236,9 @@ def _algorithms(check: str, block: Entry) -> Iterator[Trouble]:
         listed = block.get("jwt_algorithms", ["HS256"])
         if not isinstance(listed, list) or not listed:
             yield Trouble((check, "jwt_algorithms"), "jwt_algorithms must be a list with at least one algorithm.")
-        elif unknown := [item for item in listed if str(item).upper() not in ALGORITHMS and not has_reference(item)]:
-            yield Trouble((check, "jwt_algorithms"), f"{unknown[0]!r} is no algorithm the service knows.")
+        for index, item in enumerate(listed if isinstance(listed, list) else ()):
+            if str(item).upper() not in ALGORITHMS and not has_reference(item):
+                yield Trouble((check, "jwt_algorithms", index), f"{item!r} is no algorithm the service knows.")
         if "required_scope" in block and not isinstance(block["required_scope"], list):
             yield Trouble((check, "required_scope"), "required_scope must be a list; a text is taken letter by letter.")
 

@@ -69,6 +69,7 @@ class About:
 class Rule(About):
     kind: str  # the document that its entries stand in
     check: Check
+    fallback: bool = False  # says nothing at a place of which another rule has said more
 
 
 BOTH = ("webhooks", "connections")
@@ -76,13 +77,13 @@ RULES: list[Rule] = []
 
 
 def rule(
-    id: str, level: Level, kind: str | tuple[str, ...], title: str, why: str, fix: str
+    id: str, level: Level, kind: str | tuple[str, ...], title: str, why: str, fix: str, *, fallback: bool = False
 ) -> Callable[[Check], Check]:
     """Put a function into the table: it is called for every entry of the document `kind`, or of both."""
 
     def put(check: Check) -> Check:
         for one in (kind,) if isinstance(kind, str) else kind:
-            RULES.append(Rule(id, level, title, why, fix, one, check))
+            RULES.append(Rule(id, level, title, why, fix, one, check, fallback))
         return check
 
     return put

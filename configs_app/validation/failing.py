@@ -85,9 +85,8 @@ def module_needs(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
             place = (*step.path, "module-config", key)
             value = step.config.get(key, _legacy(entry, step.name, key))
             if known.required and value in (None, ""):
-                yield Trouble(
-                    (*step.path, "module-config"), f"{step.name} needs {key}; without it every payload is lost."
-                )
+                at = place if key in step.config else place[:-1]
+                yield Trouble(at, f"{step.name} needs {key}; without it every payload is lost.")
             else:
                 yield from _string_problems(place, key, known, value)
         if step.name == "aws_sqs" and not step.config.get("queue_url") and not step.config.get("queue_name"):
@@ -98,6 +97,24 @@ def module_needs(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
         if path and path.startswith("/") and not path.startswith(str(step.config.get("base_dir") or "\0")):
             outside = "An absolute path works only inside base_dir, which is the working directory unless it is given."
             yield Trouble((*step.path, "module-config", "path"), outside, WARNING)
+
+
+@rule(
+    "B3",
+    ERROR,
+    "connections",
+    "Something the type needs",
+    "The service looks only when a payload is sent: every one is lost.",
+    "Fill it in as the type's table says.",
+)
+def connection_needs(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
+    known = CONNECTIONS.get(str(entry.get("type")))
+    for key, about in known.keys.items() if known else ():
+        if about.required and not (known and known.checked) and entry.get(key) in (None, ""):
+            at = (key,) if key in entry else ()
+            yield Trouble(at, f"{entry['type']} needs {key}; without it every payload is lost.")
+        elif about.name:
+            yield from _string_problems((key,), key, about, entry.get(key))
 
 
 def _legacy(entry: Entry, module: str, key: str) -> object:
@@ -121,7 +138,7 @@ def _string_problems(path: tuple[str | int, ...], key: str, known: Key, value: o
     if known.name and (problem := names.RULES[known.name](found)):
         shown = "" if found == value else f" (becomes {found!r})"
         yield Trouble(path, f"{key} {value!r}{shown} {problem}.")
-    if known.values and known.type == "string" and found not in known.values and key != "format":
+    if known.type == "string" and not known.takes(found):
         yield Trouble(path, f"{key} is {' or '.join(known.values)}, not {found!r}.")
 
 
@@ -392,7 +409,8 @@ def host_and_port(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for key in ("host", "port"):
         if entry.get(key) in (None, ""):
             beside = " also beside connection_string" if entry.get("connection_string") else ""
-            yield Trouble((), f"{name!r} needs {key}{beside}; the service refuses the whole file.")
+            at = (key,) if key in entry else ()
+            yield Trouble(at, f"{name!r} needs {key}{beside}; the service refuses the whole file.")
 
 
 @rule(
@@ -490,7 +508,14 @@ def refused_host(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
             yield Trouble(("host",), f"{host or 'localhost'!r} {problem}.")
 
 
-@rule("B20", ERROR, "webhooks", "A host that instances refuse", "As for connections.", "As for connections.")
+@rule(
+    "B20",
+    ERROR,
+    "webhooks",
+    "A host that instances refuse",
+    "The module refuses to send there.",
+    "Use a host name without underscores, or list it in allowed_hosts.",
+)
 def refused_host_of_module(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for step in pair.steps:
         redis = as_object(entry.get("redis"))

@@ -25,6 +25,31 @@ class Key:
     secret: bool = False
     name: str = ""  # the name rule in names.py that a string has to keep
     text_works: bool = True  # whether a placeholder (always a string) works where a number or boolean stands
+    any_case: bool = False  # values may be written in capitals or not
+    others: str = ""  # what the service takes any other value for; empty: there is no other value
+    least: float | None = None
+    most: float | None = None
+    plain: Any = field(init=False)  # a Python type, every value of which the service takes; None: look closer
+
+    def __post_init__(self) -> None:
+        plain = {"boolean": bool, "string": None if self.values else str, "object": dict}
+        object.__setattr__(self, "plain", plain.get(self.type) if isinstance(self.type, str) else None)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        return (self.type,) if isinstance(self.type, str) else self.type
+
+    @property
+    def may_be_null(self) -> bool:
+        """null is the same as leaving the key out, where leaving it out has no default to lose."""
+        plain = not {"array", "object"} & set(self.types)
+        return "null" in self.types or (plain and not (self.required or self.secret) and self.default is None)
+
+    def takes(self, text: str) -> bool:
+        """Whether a string is one of the values, where only some work."""
+        if not self.values or self.others or text in self.values:
+            return True
+        return self.any_case and text.lower() in {value.lower() for value in self.values}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +63,29 @@ class Module:
     takes_blob: bool = True
 
 
-def _text(help: str = "", *, default: Any = None, required: bool = False, name: str = "", secret: bool = False) -> Key:
+def _text(help: str, *, default: Any = None, required: bool = False, name: str = "", secret: bool = False) -> Key:
     return Key("string", help, default, required, (), secret, name)
 
 
-def _flag(help: str = "", *, default: bool = False) -> Key:
+def _flag(help: str, *, default: bool = False) -> Key:
     return Key("boolean", help, default, text_works=False)
 
 
-def _number(help: str = "", *, default: Any = None, text_works: bool = False, type: str = "number") -> Key:
-    return Key(type, help, default, text_works=text_works)
+def _number(
+    help: str, *, default: Any = None, type: str = "number", least: float | None = None, most: float | None = None
+) -> Key:
+    return Key(type, help, default, text_works=False, least=least, most=most)
+
+
+def _choice(
+    help: str,
+    *values: str,
+    default: str | None = None,
+    others: str = "",
+    any_case: bool = False,
+    required: bool = False,
+) -> Key:
+    return Key("string", help, default, required, values, others=others, any_case=any_case)
 
 
 _HOSTS = Key("array", "Only these hosts; with any here, the other host checks are lifted.")
@@ -56,10 +94,14 @@ _ALWAYS = "This key has no effect."
 
 _DATABASE = {
     "table": _text("Table to write to.", default="webhook_events", name="postgresql_table"),
-    "storage_mode": Key("string", "", "json", values=("json", "relational", "hybrid")),
+    "storage_mode": _choice(
+        "json: one column with all; relational: the columns of schema; hybrid: both.",
+        *("json", "relational", "hybrid"),
+        default="json",
+    ),
     "upsert": _flag("Update a row with the same key; no effect in json mode."),
-    "upsert_key": _text("", default="id"),
-    "include_headers": _flag("", default=True),
+    "upsert_key": _text("The key of schema.fields that a row is known by.", default="id"),
+    "include_headers": _flag("Store the request's headers, too.", default=True),
     "schema": Key("object", "fields: payload field → column, type, constraints; indexes.", {}),
 }
 _MYSQL = {**_DATABASE, "table": _text("Table to write to.", default="webhook_events", name="mysql_table")}
@@ -111,7 +153,7 @@ MODULES: dict[str, Module] = {
         "Forwards over HTTP.",
         {
             "url": _text("http or https.", required=True),
-            "method": Key("string", "", "POST", values=("POST", "PUT", "PATCH")),
+            "method": _choice("HTTP method.", "POST", "PUT", "PATCH", default="POST"),
             "headers": Key("object", "Sent with each request.", {}, secret=True),
             "timeout": _number("Seconds.", default=30),
             "forward_headers": _flag("Pass the caller's headers on."),
@@ -126,8 +168,8 @@ MODULES: dict[str, Module] = {
         {
             "topic": _text("Topic.", required=True, name="kafka_topic"),
             "key": _text("A literal message key."),
-            "partition": _number("", type="integer"),
-            "forward_headers": _flag(),
+            "partition": _number("Always this partition.", type="integer"),
+            "forward_headers": _flag("Send the caller's headers with the message."),
         },
         connection="kafka",
         takes_blob=False,
@@ -136,11 +178,11 @@ MODULES: dict[str, Module] = {
         "Puts an object per request.",
         {
             "bucket": _text("Bucket.", required=True),
-            "prefix": _text("", default="webhooks", name="s3_prefix"),
+            "prefix": _text("What object names begin with.", default="webhooks", name="s3_prefix"),
             "filename_pattern": _text(
                 "{uuid} and {timestamp} are filled in.", default="webhook_{uuid}.json", name="s3_pattern"
             ),
-            "content_type": _text("", default="application/json"),
+            "content_type": _text("Content type of the objects.", default="application/json"),
             "include_headers": _flag("As S3 metadata."),
         },
         connection="s3",
@@ -151,12 +193,12 @@ MODULES: dict[str, Module] = {
         "Sends over a WebSocket.",
         {
             "url": _text("ws or wss.", required=True),
-            "format": Key("string", "", "json", values=("json", "raw")),
-            "include_headers": _flag(),
-            "wait_for_response": _flag(),
+            "format": _choice("json, or the payload as it came.", "json", "raw", default="json", others="raw"),
+            "include_headers": _flag("Send the request's headers, too."),
+            "wait_for_response": _flag("Wait for one message before closing."),
             "timeout": _number("Seconds.", default=10),
-            "max_retries": _number("", default=3, type="integer"),
-            "headers": Key("object", "", {}, secret=True),
+            "max_retries": _number("Attempts to connect.", default=3, type="integer"),
+            "headers": Key("object", "Sent while connecting.", {}, secret=True),
             "allowed_hosts": _HOSTS,
         },
         broken=True,
@@ -166,7 +208,7 @@ MODULES: dict[str, Module] = {
         "Inserts a row.",
         {
             "table": _text("Table.", default="webhook_logs", name="clickhouse_table"),
-            "include_headers": _flag("", default=True),
+            "include_headers": _flag("Store the request's headers, too.", default=True),
         },
         connection="clickhouse",
         ignored={"include_timestamp": _ALWAYS, "engine": _ALWAYS},
@@ -175,16 +217,18 @@ MODULES: dict[str, Module] = {
         "Publishes to a topic.",
         {
             "topic": _text("Topic.", required=True, name="mqtt_topic"),
-            "qos": _number("0, 1 or 2.", default=1, type="integer"),
-            "retained": _flag(),
-            "format": Key("string", "", "json", values=("json", "raw")),
-            "topic_prefix": _text("", name="mqtt_topic"),
-            "shelly_gen2_format": _flag(),
-            "device_id": _text("", default="webhook"),
-            "tasmota_format": _flag(),
-            "tasmota_type": _text("", default="cmnd"),
-            "device_name": _text("", default="webhook"),
-            "command": _text("", default="webhook"),
+            "qos": _number("Quality of service: 0, 1 or 2.", default=1, type="integer", least=0, most=2),
+            "retained": _flag("The broker keeps the last message for new subscribers."),
+            "format": _choice("json, or the payload as it came.", "json", "raw", default="json", others="json"),
+            "topic_prefix": _text("Put before the topic.", name="mqtt_topic"),
+            "shelly_gen2_format": _flag("Wrap the payload as Shelly devices of generation 2 do."),
+            "device_id": _text("The device named in the Shelly format.", default="webhook"),
+            "tasmota_format": _flag("Publish to a topic in Tasmota's form, in place of `topic`."),
+            "tasmota_type": _choice(
+                "The first part of the Tasmota topic.", "cmnd", "stat", default="cmnd", others="tele"
+            ),
+            "device_name": _text("The second part of the Tasmota topic.", default="webhook"),
+            "command": _text("The third part of the Tasmota topic.", default="webhook"),
         },
         connection="mqtt",
         ignored={"retain": "The key is `retained`."},
@@ -193,7 +237,7 @@ MODULES: dict[str, Module] = {
         "Sends on a ZeroMQ socket.",
         {
             "endpoint": _text("tcp://host:port, ipc:// or inproc://.", required=True),
-            "socket_type": Key("string", "", "PUB", values=("PUB", "PUSH", "REQ", "DEALER")),
+            "socket_type": _choice("Kind of socket.", "PUB", "PUSH", "REQ", "DEALER", default="PUB"),
         },
         ignored={"bind": "It always binds."},
         broken=True,
@@ -202,7 +246,7 @@ MODULES: dict[str, Module] = {
         "Sends over STOMP.",
         {
             "destination": _text("Queue or topic.", required=True, name="activemq_destination"),
-            "destination_type": Key("string", "", "queue", values=("queue", "topic")),
+            "destination_type": _choice("What the destination is.", "queue", "topic", default="queue"),
         },
         connection="activemq",
         ignored={"persistent": _ALWAYS},
@@ -210,8 +254,8 @@ MODULES: dict[str, Module] = {
     "aws_sqs": Module(
         "Sends to SQS; queue_url or queue_name is needed.",
         {
-            "queue_url": _text("At most 80 characters in all.", name="sqs_url"),
-            "queue_name": _text("", name="sqs_queue"),
+            "queue_url": _text("Address of the queue, at most 80 characters in all.", name="sqs_url"),
+            "queue_name": _text("Name of the queue, in place of queue_url.", name="sqs_queue"),
         },
         connection="aws_sqs",
         optional=True,
@@ -239,21 +283,21 @@ MODULES: dict[str, Module] = {
         "Hands payloads to connectors; needs WEBHOOK_CONNECT_ENABLED=true.",
         {
             "channel": _text("Channel.", required=True),
-            "channel_token": _text("", required=True, secret=True),
-            "ttl_seconds": _number("", default=86400),
-            "max_queue_size": _number("", default=10000, type="integer"),
-            "max_connections": _number("", default=10, type="integer"),
-            "max_in_flight": _number("", default=100, type="integer"),
+            "channel_token": _text("What connectors have to show.", required=True, secret=True),
+            "ttl_seconds": _number("Seconds after which a payload that nobody fetched is dropped.", default=86400),
+            "max_queue_size": _number("Payloads that may wait.", default=10000, type="integer"),
+            "max_connections": _number("Connectors at a time.", default=10, type="integer"),
+            "max_in_flight": _number("Payloads sent and not yet acknowledged.", default=100, type="integer"),
         },
     ),
 }
 MODULES["postgres"] = MODULES["postgresql"]
 MODULES["mariadb"] = MODULES["mysql"]
 
-REDIS: Json = {
+REDIS: dict[str, Key] = {
     "host": _text("Host; there is no default that works.", required=True),
-    "port": Key(("integer", "string"), "", 6379),
-    "channel": _text("", default="webhook_events", name="redis_channel"),
+    "port": Key(("integer", "string"), "1 to 65535.", 6379, least=1, most=65535),
+    "channel": _text("Channel to publish to.", default="webhook_events", name="redis_channel"),
     "allowed_hosts": _HOSTS,
 }
 
@@ -261,107 +305,129 @@ ALGORITHMS = tuple(f"{family}{size}" for family in ("HS", "RS", "ES", "PS") for 
 
 AUTHENTICATION: dict[str, dict[str, Key]] = {
     "basic_auth": {
-        "username": _text("", required=True),
-        "password": _text("", required=True, secret=True),
+        "username": _text("Who callers sign in as.", required=True),
+        "password": _text("Their password.", required=True, secret=True),
     },
     "digest_auth": {
-        "username": _text("", required=True),
-        "password": _text("", required=True, secret=True),
-        "realm": _text("", default="Webhook API"),
-        "algorithm": _text("Only MD5 is implemented.", default="MD5"),
-        "qop": _text("Empty for none.", default="auth"),
+        "username": _text("Who callers sign in as.", required=True),
+        "password": _text("Their password.", required=True, secret=True),
+        "realm": _text("Realm that callers are told.", default="Webhook API"),
+        "algorithm": _choice("Only MD5 is implemented.", "MD5", default="MD5", any_case=True),
+        "qop": _text("Quality of protection; empty for none.", default="auth"),
     },
     "jwt": {
         "secret": _text("HMAC key or PEM public key.", required=True, secret=True),
-        "algorithm": _text("", default="HS256"),
-        "issuer": _text("Checked only if set."),
-        "audience": _text("Checked only if set."),
-        "verify_exp": _flag("", default=True),
+        "algorithm": _choice("How tokens are signed.", *ALGORITHMS, default="HS256", any_case=True),
+        "issuer": _text("The `iss` that tokens must have; checked only if set."),
+        "audience": _text("The `aud` that tokens must have; checked only if set."),
+        "verify_exp": _flag("Refuse tokens that have expired.", default=True),
     },
     "oauth1": {
-        "consumer_key": _text("", required=True),
-        "consumer_secret": _text("", required=True, secret=True),
-        "token_secret": _text("", default="", secret=True),
-        "signature_method": _text("", default="HMAC-SHA1"),
-        "verify_timestamp": _flag("", default=True),
-        "verify_nonce": _flag("", default=True),
-        "timestamp_window": _number("Seconds.", default=300, type="integer"),
+        "consumer_key": _text("Who the caller is.", required=True),
+        "consumer_secret": _text("The caller's secret.", required=True, secret=True),
+        "token_secret": _text("Secret of the token, where there is one.", default="", secret=True),
+        "signature_method": _choice(
+            "How requests are signed; RSA-SHA1 never passes.",
+            *("HMAC-SHA1", "PLAINTEXT"),
+            default="HMAC-SHA1",
+            any_case=True,
+        ),
+        "verify_timestamp": _flag("Refuse requests outside the window.", default=True),
+        "verify_nonce": _flag("Refuse a request that was seen before.", default=True),
+        "timestamp_window": _number("Seconds before and after now.", default=300, type="integer"),
     },
     "oauth2": {
-        "token_type": _text("", default="Bearer"),
-        "introspection_endpoint": _text("Or jwt_secret."),
-        "jwt_secret": _text("Or introspection_endpoint, which wins.", secret=True),
-        "client_id": _text(""),
-        "client_secret": _text("", secret=True),
-        "jwt_algorithms": Key("array", "", ["HS256", "RS256"]),
+        "token_type": _text("The word before the token.", default="Bearer"),
+        "introspection_endpoint": _text("Address that tells whether a token is valid; this or jwt_secret is needed."),
+        "jwt_secret": _text("Key of the tokens' signatures; ignored beside introspection_endpoint.", secret=True),
+        "client_id": _text("Who asks the endpoint; sent only together with client_secret."),
+        "client_secret": _text("Secret of the client_id.", secret=True),
+        "jwt_algorithms": Key(
+            "array", "Signatures that are accepted.", ["HS256", "RS256"], values=ALGORITHMS, any_case=True
+        ),
         "audience": _text("Without it, tokens that carry `aud` are refused."),
-        "issuer": _text(""),
-        "required_scope": Key("array", "", []),
+        "issuer": _text("The `iss` that tokens must have; checked only if set."),
+        "required_scope": Key("array", "Scopes that a token must have, all of them.", []),
         "validate_token": _flag("false without jwt_secret accepts any token.", default=True),
-        "verify_exp": _flag("", default=True),
+        "verify_exp": _flag("Refuse tokens that have expired.", default=True),
     },
     "hmac": {
-        "secret": _text("", required=True, secret=True),
-        "header": _text("", default="X-HMAC-Signature"),
-        "algorithm": Key("string", "", "sha256", values=("sha256", "sha1", "sha512")),
+        "secret": _text("Key of the signature.", required=True, secret=True),
+        "header": _text("Header that holds the signature.", default="X-HMAC-Signature"),
+        "algorithm": _choice("Hash of the signature.", "sha256", "sha512", "sha1", default="sha256", any_case=True),
     },
     "header_auth": {
-        "api_key": _text("", required=True, secret=True),
-        "header_name": _text("", default="X-API-Key"),
-        "case_sensitive": _flag(),
+        "api_key": _text("The key that callers send.", required=True, secret=True),
+        "header_name": _text("Header that holds the key.", default="X-API-Key"),
+        "case_sensitive": _flag("Compare the key with regard to case."),
     },
     "query_auth": {
-        "api_key": _text("", required=True, secret=True),
-        "parameter_name": _text("", default="api_key", name="parameter"),
-        "case_sensitive": _flag(),
+        "api_key": _text("The key that callers send.", required=True, secret=True),
+        "parameter_name": _text("Parameter that holds the key.", default="api_key", name="parameter"),
+        "case_sensitive": _flag("Compare the key with regard to case."),
     },
     "recaptcha": {
-        "secret_key": _text("", required=True, secret=True),
-        "version": Key("string", "", "v3", values=("v3", "v2")),
-        "token_source": _text("header, or anything else for the body.", default="header"),
-        "token_field": _text("", default="X-Recaptcha-Token"),
-        "min_score": _number("v3 only.", default=0.5),
+        "secret_key": _text("Key of the site.", required=True, secret=True),
+        "version": _choice("Version of reCAPTCHA.", "v3", "v2", default="v3"),
+        "token_source": _choice("Where the token is.", "header", "body", default="header", others="body"),
+        "token_field": _text("Header that holds the token; of a body it is not read.", default="X-Recaptcha-Token"),
+        "min_score": _number("The least score that passes; v3 only.", default=0.5),
     },
 }
 
 RATE_LIMIT = {
-    "max_requests": _number("Per webhook and process; 0 blocks all.", default=100),
-    "window_seconds": _number("", default=60),
+    "max_requests": _number("Per webhook and process; 0 blocks all.", default=100, least=0),
+    "window_seconds": _number("Length of the window.", default=60, least=0),
 }
 CLEANUP = {
-    "enabled": _flag("", default=True),
-    "mode": Key("string", "", "mask", values=("mask", "remove")),
+    "enabled": _flag("false delivers credentials as they came.", default=True),
+    "mode": _choice(
+        "Put ***REDACTED*** in their place, or leave them out.", "mask", "remove", default="mask", any_case=True
+    ),
     "fields": Key("array", "Names beside the built-in list.", []),
 }
 RETRY = {
-    "enabled": _flag(),
-    "max_attempts": Key("integer", "1 to 20.", 3, text_works=False),
-    "initial_delay": _number("Seconds, 0 to 60.", default=1.0),
-    "max_delay": _number("Seconds, 0 to 60.", default=60.0),
-    "backoff_multiplier": _number("0.1 to 10.", default=2.0),
+    "enabled": _flag("Try again when sending fails."),
+    "max_attempts": _number("1 to 20.", default=3, type="integer", least=1, most=20),
+    "initial_delay": _number("Seconds, 0 to 60.", default=1.0, least=0, most=60),
+    "max_delay": _number("Seconds, 0 to 60.", default=60.0, least=0, most=60),
+    "backoff_multiplier": _number("0.1 to 10.", default=2.0, least=0.1, most=10),
     "retryable_errors": Key("array", "Names of exceptions."),
     "non_retryable_errors": Key("array", "Names of exceptions; takes precedence."),
 }
-RETRY_BOUNDS = {
-    "max_attempts": (1, 20),
-    "initial_delay": (0, 60),
-    "max_delay": (0, 60),
-    "backoff_multiplier": (0.1, 10),
-}
 CHAIN_CONFIG = {
-    "execution": Key("string", "", "sequential", values=("sequential", "parallel")),
-    "continue_on_error": _flag("", default=True),
-    "timeout": _number("Seconds, parallel only.", default=30),
+    "execution": _choice("One after the other, or all at once.", "sequential", "parallel", default="sequential"),
+    "continue_on_error": _flag("Go on after a step that failed.", default=True),
+    "timeout": _number("Seconds, parallel only.", default=30, least=0),
 }
-CHAIN_ITEM = ("module", "connection", "module-config", "retry", "topic", "queue_name", "destination")
+STEP: dict[str, Key] = {
+    "module": _choice("What this step does with the payload.", *sorted(MODULES), required=True),
+    "connection": Key(("string", "null"), "A name in connections.json; the webhook's own is not passed on to steps."),
+    "module-config": Key(("object", "null"), "Settings of the module, over those of the webhook."),
+    "retry": Key(("object", "null"), "For this step."),
+}
+# What the service reads of a step without refusing the file, and then ignores: C5.
+CHAIN_ITEM = (*STEP, "topic", "queue_name", "destination")
+
+_CHECK_HELP = {
+    "basic_auth": "Callers send a user name and a password.",
+    "digest_auth": "Callers prove that they know a password, without sending it.",
+    "jwt": "Callers send a signed token.",
+    "oauth1": "Callers sign their requests as OAuth 1.0 says.",
+    "oauth2": "Callers send a token of an authorisation server.",
+    "hmac": "Callers sign the body with a shared key.",
+    "header_auth": "Callers send a key in a header.",
+    "query_auth": "Callers send a key in the address.",
+    "recaptcha": "Callers send a reCAPTCHA token.",
+}
 
 WEBHOOK: dict[str, Key] = {
-    "module": Key("string", "What happens with the payload.", required=True, values=tuple(sorted(MODULES))),
-    "chain": Key("array", "Several modules, in place of `module`."),
-    "chain-config": Key("object", "How the chain runs.", {}),
+    "module": _choice("What happens with the payload; not needed beside `chain`.", *sorted(MODULES), required=True),
+    "chain": Key(("array", "null"), "Several modules, in place of `module`: 1 to 20 steps."),
+    "chain-config": Key(("object", "null"), "How the chain runs.", {}),
     "module-config": Key("object", "Settings of the module.", {}),
-    "connection": _text("A name in connections.json."),
-    "data_type": Key("string", "", "json", values=("json", "blob")),
+    "connection": _text("A name in connections.json, of the type that the module needs."),
+    "data_type": _choice("json, or blob for raw bytes, which few modules can send.", "json", "blob", default="json"),
     "topic": _text("The old place of module-config.topic."),
     "queue_name": _text("The old place of module-config.queue_name."),
     "redis": Key("object", "Settings of redis_publish.", {}),
@@ -369,23 +435,33 @@ WEBHOOK: dict[str, Key] = {
     "credential_cleanup": Key("object", "On by default; changes what is delivered.", {}),
     "trusted_proxies": Key("array", "Addresses; for ip_whitelist.", []),
     "authorization": _text("The exact Authorization header.", secret=True),
-    "rate_limit": Key("object", "Before authentication."),
-    "ip_whitelist": Key("array", "Exact addresses; no networks."),
-    "json_schema": Key("object", "Payloads have to fit."),
-    **{name: Key("object", "A check that callers have to pass.") for name in AUTHENTICATION},
+    "rate_limit": Key("object", "How many requests are let in; counted before authentication."),
+    "ip_whitelist": Key("array", "Exact addresses that may call; no networks."),
+    "json_schema": Key("object", "A JSON Schema that payloads have to fit."),
+    **{name: Key("object", _CHECK_HELP[name]) for name in AUTHENTICATION},
 }
 # What lets somebody in or keeps somebody out.
 CHECKS = ("authorization", *AUTHENTICATION, "ip_whitelist")
 # What is lost without a word when it is misspelt.
 SECURITY = (*CHECKS, "rate_limit", "json_schema", "trusted_proxies", "credential_cleanup")
 
-_PORT = Key(("integer", "string"), "1 to 65535.", required=True)
+_HOST = _text("Name or address of the server.", required=True)
+_PORT = Key(("integer", "string"), "1 to 65535.", required=True, least=1, most=65535)
 _POOL = {
-    "pool_min_size": _number("", default=2, type="integer"),
-    "pool_max_size": _number("", default=10, type="integer"),
+    "pool_min_size": _number("Connections that are kept open.", default=2, type="integer"),
+    "pool_max_size": _number("Connections at most.", default=10, type="integer"),
 }
-_SSL = {"ssl": _flag("Require TLS."), "ssl_ca_cert": _text(), "ssl_cert": _text(), "ssl_key": _text()}
-_AWS = {"aws_access_key_id": _text(), "aws_secret_access_key": _text("", secret=True)}
+_BREAKS = "with ssl on, any path makes the driver fail."
+_SSL = {
+    "ssl": _flag("Require TLS."),
+    "ssl_ca_cert": _text(f"Path of the authority's certificate; {_BREAKS}"),
+    "ssl_cert": _text(f"Path of a client certificate; {_BREAKS}"),
+    "ssl_key": _text(f"Path of its key; {_BREAKS}"),
+}
+_AWS = {
+    "aws_access_key_id": _text("Both keys, or neither: then the host's own credentials are used."),
+    "aws_secret_access_key": _text("Both keys, or neither.", secret=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,10 +478,10 @@ CONNECTIONS: dict[str, Connection] = {
     "rabbitmq": Connection(
         "RabbitMQ",
         {
-            "host": _text("", required=True),
+            "host": _HOST,
             "port": _PORT,
-            "user": _text("", default="guest"),
-            "pass": _text("", default="guest", secret=True),
+            "user": _text("User name.", default="guest"),
+            "pass": _text("Password; without @ : / # ?.", default="guest", secret=True),
         },
         {
             "password": "The key is `pass`; without it the password is guest.",
@@ -418,7 +494,7 @@ CONNECTIONS: dict[str, Connection] = {
     ),
     "redis-rq": Connection(
         "Redis for redis_rq",
-        {"host": _text("", required=True), "port": _PORT, "db": Key(("integer", "string"), "", 0)},
+        {"host": _HOST, "port": _PORT, "db": Key(("integer", "string"), "Number of the database.", 0)},
         {
             "password": "Redis with a password cannot be reached by this service.",
             "username": "Redis with users cannot be reached by this service.",
@@ -432,9 +508,9 @@ CONNECTIONS: dict[str, Connection] = {
             "host": _text("Also beside a connection_string.", required=True),
             "port": _PORT,
             "connection_string": _text("Wins over the parts.", secret=True),
-            "database": _text("", default="postgres"),
-            "user": _text("", default="postgres"),
-            "password": _text("", default="", secret=True),
+            "database": _text("Name of the database.", default="postgres"),
+            "user": _text("User name.", default="postgres"),
+            "password": _text("Password.", default="", secret=True),
             **_POOL,
             **_SSL,
         },
@@ -444,11 +520,11 @@ CONNECTIONS: dict[str, Connection] = {
     "mysql": Connection(
         "MySQL or MariaDB",
         {
-            "host": _text("", required=True),
+            "host": _HOST,
             "port": _PORT,
-            "database": _text("", default="mysql"),
-            "user": _text("", default="root"),
-            "password": _text("", default="", secret=True),
+            "database": _text("Name of the database.", default="mysql"),
+            "user": _text("User name.", default="root"),
+            "password": _text("Password.", default="", secret=True),
             **_POOL,
             **_SSL,
         },
@@ -458,11 +534,11 @@ CONNECTIONS: dict[str, Connection] = {
     "clickhouse": Connection(
         "ClickHouse, native protocol; the first one receives every payload",
         {
-            "host": _text("", required=True),
+            "host": _HOST,
             "port": _PORT,
-            "database": _text("", default="default"),
-            "user": _text("", default="default"),
-            "password": _text("", default="", secret=True),
+            "database": _text("Name of the database.", default="default"),
+            "user": _text("User name.", default="default"),
+            "password": _text("Password.", default="", secret=True),
         },
         {"secure": _NO_TLS, "username": "The key is `user`."},
         checked=True,
@@ -475,37 +551,39 @@ CONNECTIONS: dict[str, Connection] = {
     "mqtt": Connection(
         "MQTT",
         {
-            "host": _text("", default="localhost"),
-            "port": Key("integer", "", 1883, text_works=False),
-            "username": _text(),
-            "password": _text("", secret=True),
-            "client_id": _text("", default="webhook-module"),
-            "keepalive": Key("integer", "Seconds.", 60, text_works=False),
-            "mqtt_version": _text("5 or 5.0; everything else speaks 3.1.", default="3.1.1"),
-            "tls": _flag(),
+            "host": _text("Name or address of the broker.", default="localhost"),
+            "port": _number("A number, not text.", default=1883, type="integer"),
+            "username": _text("User name."),
+            "password": _text("Password.", secret=True),
+            "client_id": _text("Who the broker is told that this is.", default="webhook-module"),
+            "keepalive": _number("Seconds.", default=60, type="integer"),
+            "mqtt_version": _choice("Version of the protocol.", "3.1.1", "5", "5.0", default="3.1.1", others="3.1"),
+            "tls": _flag("Connect with TLS."),
             "tls_insecure": _flag("Accept any certificate."),
-            "tls_ca_cert_file": _text(),
-            "tls_cert_file": _text("Only with tls_key_file."),
-            "tls_key_file": _text("Only with tls_cert_file."),
+            "tls_ca_cert_file": _text("Path of the authority's certificate."),
+            "tls_cert_file": _text("Path of a client certificate; only with tls_key_file."),
+            "tls_key_file": _text("Path of its key; only with tls_cert_file."),
         },
         {"user": "The key is `username`."},
     ),
     "activemq": Connection(
         "ActiveMQ over STOMP",
         {
-            "host": _text("", default="localhost"),
-            "port": Key("integer", "", 61613, text_works=False),
-            "user": _text("", default=""),
-            "password": _text("", default="", secret=True),
+            "host": _text("Name or address of the broker; localhost is refused.", default="localhost"),
+            "port": _number("A number, not text; STOMP.", default=61613, type="integer"),
+            "user": _text("Sent only together with a password.", default=""),
+            "password": _text("Password.", default="", secret=True),
         },
         {"username": "The key is `user`.", "use_ssl": _NO_TLS},
     ),
     "s3": Connection(
-        "Amazon S3", {**_AWS, "region": _text("", default="us-east-1")}, {"endpoint_url": "It is always Amazon's."}
+        "Amazon S3",
+        {**_AWS, "region": _text("AWS region.", default="us-east-1")},
+        {"endpoint_url": "It is always Amazon's."},
     ),
     "aws_sqs": Connection(
         "Amazon SQS",
-        {**_AWS, "region_name": _text("", default="us-east-1", name="region")},
+        {**_AWS, "region_name": _text("AWS region.", default="us-east-1", name="region")},
         {
             "region": "The key is `region_name`; without it the region is us-east-1.",
             "endpoint_url": "It is always Amazon's.",
@@ -514,7 +592,7 @@ CONNECTIONS: dict[str, Connection] = {
     "gcp_pubsub": Connection(
         "Google Pub/Sub",
         {
-            "project_id": _text("", required=True, name="gcp_project"),
+            "project_id": _text("Project of the topic.", required=True, name="gcp_project"),
             "credentials_path": _text("A path below the working directory."),
         },
         {"credentials": "Only a file works: `credentials_path`."},

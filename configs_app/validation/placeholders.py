@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 WHOLE_VAULT = re.compile(r"^\{\$vault:([^}]+)\}$")
 WHOLE_ENV = re.compile(r"^\{\$(?!vault:)(\w+)(?::(.*))?\}$")
@@ -35,18 +36,22 @@ class Reference:
     whole: bool = False  # the string is nothing else
 
 
-def references(value: str) -> list[Reference]:
+def references(value: str) -> tuple[Reference, ...]:
     """In the order and with the meaning that the service gives them."""
-    if "{$" not in value:
-        return []
+    return _references(value) if "{$" in value else ()
+
+
+@lru_cache(maxsize=1024)
+def _references(value: str) -> tuple[Reference, ...]:
+    """Remembered: a dozen rules ask it of one string, one after the other."""
     if found := WHOLE_VAULT.match(value):
-        return [_vault(found[1], whole=True)]
+        return (_vault(found[1], whole=True),)
     if found := WHOLE_ENV.match(value):
-        return [Reference(found[1], found[2], whole=True)]
-    return [
+        return (Reference(found[1], found[2], whole=True),)
+    return (
         *(_vault(body) for body in VAULT.findall(value)),
         *(Reference(found[1], found[2]) for found in ENV.finditer(value)),
-    ]
+    )
 
 
 def is_trap(value: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from configs_app.json_text import Path
 from configs_app.validation import placeholders
-from configs_app.validation.model import AUTHENTICATION, MODULES, Module
+from configs_app.validation.model import AUTHENTICATION, MODULES, Key, Module
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +103,27 @@ def fits(value: object, wanted: str | tuple[str, ...]) -> bool:
     names = (wanted,) if isinstance(wanted, str) else wanted
     found = type_name(value)
     return found in names or (found == "integer" and "number" in names)
+
+
+def misfit(key: str, known: Key, value: object) -> str:
+    """Why the service does not take a value for what it seems to be, or nothing; "must be a number, not string"."""
+    if value is None:
+        return "" if known.may_be_null else f"must be {_a(known.types)}, not null"
+    if not fits(value, known.types):
+        return f"must be {_a(known.types)}, not {type_name(value)}"
+    if isinstance(value, str):
+        found = text(value, key)
+        if found is not None and not known.takes(found):
+            return f"is {' or '.join(known.values)}, not {found!r}"
+        if found is not None and "integer" in known.types and not found.strip().isdecimal():
+            return f"must be a whole number, not {found!r}"
+    if isinstance(value, int | float):
+        if known.least is not None and value < known.least:
+            return f"must be {known.least:g} or more, not {value}"
+        if known.most is not None and value > known.most:
+            return f"must be {known.most:g} or less, not {value}"
+    return ""
+
+
+def _a(types: tuple[str, ...]) -> str:
+    return " or ".join(f"an {name}" if name[0] in "aio" else f"a {name}" for name in types if name != "null")

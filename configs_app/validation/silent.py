@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from configs_app.json_text import Path
@@ -11,6 +11,7 @@ from configs_app.validation import placeholders
 from configs_app.validation.catalogue import BOTH, Level, Pair, Trouble, rule
 from configs_app.validation.model import (
     AUTHENTICATION,
+    CHAIN_CONFIG,
     CLEANUP,
     CONNECTIONS,
     LOOK_ALIKES,
@@ -18,13 +19,13 @@ from configs_app.validation.model import (
     RATE_LIMIT,
     REDIS,
     RETRY,
-    RETRY_BOUNDS,
     SECURITY,
+    STEP,
     WEBHOOK,
     Key,
     Module,
 )
-from configs_app.validation.reading import as_object, fits, has_reference, key_of, nearest, type_name
+from configs_app.validation.reading import as_object, fits, has_reference, key_of, misfit, nearest, text, type_name
 
 ERROR, WARNING, NOTE = Level.ERROR, Level.WARNING, Level.NOTE
 Entry = dict[str, Any]
@@ -34,7 +35,7 @@ _BLOCKS: dict[str, dict[str, Key]] = {
     "rate_limit": RATE_LIMIT,
     "credential_cleanup": CLEANUP,
     "retry": RETRY,
-    "redis": dict(REDIS),
+    "redis": REDIS,
 }
 _NOTES = frozenset({"description", "comment", "note", "notes", "_comment"})  # where people write to each other
 
@@ -64,7 +65,13 @@ def unknown_key(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
         if modules and not any(key in module.keys or key in module.ignored for module in modules):
             yield Trouble(("module-config", key), _no_effect(key, modules[0].keys))
     for step in found:
-        if step.module is None or not step.path:
+        if not step.path:
+            continue
+        item = as_object(entry["chain"][step.path[1]])
+        for key in as_object(item.get("retry")):
+            if key not in RETRY:
+                yield Trouble((*step.path, "retry", key), _no_effect(key, RETRY))
+        if step.module is None:
             continue
         for key in _own_config(entry, step.path):
             if key not in step.module.keys and key not in step.module.ignored:
@@ -212,14 +219,17 @@ def retry_bounds(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for index, item in enumerate(chain if isinstance(chain, list) else ()):
         places.append((("chain", index, "retry"), as_object(as_object(item).get("retry"))))
     for place, block in places:
-        for key, (least, most) in RETRY_BOUNDS.items():
-            value = block.get(key, least)
+        for key, known in RETRY.items():
+            if known.least is None or known.most is None:
+                continue
+            value = block.get(key, known.least)
             if has_reference(value):
                 continue
             if not fits(value, "number"):
                 yield Trouble((*place, key), f"{key} must be a number; the default is used.")
-            elif not least <= value <= most:
-                yield Trouble((*place, key), f"{key} {value} becomes {min(max(value, least), most)}.")
+            elif not known.least <= value <= known.most:
+                becomes = min(max(value, known.least), known.most)
+                yield Trouble((*place, key), f"{key} {value} becomes {becomes}.")
 
 
 @rule(
@@ -360,20 +370,52 @@ def old_place(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     WARNING,
     "webhooks",
     "A value of another type",
-    "The service replaces it by the default, or takes any text for true.",
-    "Write it without quotes, or with them.",
+    "The service replaces it by the default, takes any text for true, or fails when a request comes.",
+    "Write what the key's table says.",
+    fallback=True,
 )
 def other_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for key in ("module-config",):
-        if key in entry and not isinstance(entry[key], dict):
-            yield Trouble((key,), f"{key} must be an object; it is taken for an empty one.")
+    yield from _misfits((), entry, WEBHOOK)
+    for block, known in (*_BLOCKS.items(), ("chain-config", CHAIN_CONFIG)):
+        yield from _misfits((block,), as_object(entry.get(block)), known)
     for step in pair.steps:
-        for key, known in step.module.keys.items() if step.module else ():
-            value = step.config.get(key)
-            if value is None or has_reference(value) or fits(value, known.type):
-                continue
-            wanted = known.type if isinstance(known.type, str) else " or ".join(known.type)
-            yield Trouble((*step.path, "module-config", key), f"{key} must be a {wanted}, not {type_name(value)}.")
+        if step.path:
+            item = as_object(entry["chain"][step.path[1]])
+            yield from _misfits(step.path, item, STEP)
+            yield from _misfits((*step.path, "retry"), as_object(item.get("retry")), RETRY)
+        if step.module is not None:
+            yield from _misfits((*step.path, "module-config"), step.config, step.module.keys)
+
+
+@rule(
+    "C18",
+    WARNING,
+    "connections",
+    "A value of another type",
+    "The service replaces it by the default, takes any text for true, or fails when a request comes.",
+    "Write what the key's table says.",
+    fallback=True,
+)
+def other_type_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
+    known = CONNECTIONS.get(str(entry.get("type")))
+    if known is not None:
+        yield from _misfits((), entry, known.keys)
+
+
+def _misfits(place: Path, block: Entry, keys: Mapping[str, Key]) -> Iterator[Trouble]:
+    for key, value in block.items():
+        known = keys.get(key)
+        if known is None or type(value) is known.plain:
+            continue
+        if problem := misfit(key, known, value):
+            yield Trouble((*place, key), f"{key} {problem}.")
+        elif isinstance(value, list) and key != "chain":
+            for index, item in enumerate(value):
+                found = text(item, key) if isinstance(item, str) else None
+                if not isinstance(item, str):
+                    yield Trouble((*place, key, index), f"{key} lists strings, not {type_name(item)}.")
+                elif found is not None and not known.takes(found):
+                    yield Trouble((*place, key, index), f"{item!r} is none of {', '.join(known.values)}.")
 
 
 def _own_config(entry: Entry, path: tuple[str | int, ...]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ HEAD = """# Validation rules
 
 Made by `python3 manage.py rules_page` from `configs_app/validation/`; a test holds it to the code.
 
-An **error** that a change brings stops it; in a protected environment a **warning** does, too. What the base revision has
-already does not, nor what somebody has accepted with a reason. A **note** never stops anything. The editor and
+An **error** that a change brings stops it; in a protected environment a **warning** does, too. What the base revision
+has already does not, nor what somebody has accepted with a reason. A **note** never stops anything. The editor and
 `validate_config --json` name rules by the same identifiers.
 
 | Rule | Level | What | Why it matters | What to do |
