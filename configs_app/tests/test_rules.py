@@ -10,7 +10,7 @@ import pytest
 
 from configs_app import validation
 from configs_app.validation import Target, placeholders
-from configs_app.validation.catalogue import READING, RULES, About
+from configs_app.validation.catalogue import READING, RULES, About, Plan
 
 OPEN = {"module": "log"}
 CLOSED = {"module": "log", "authorization": "Bearer {$TOKEN}"}
@@ -559,6 +559,13 @@ def test_names_that_can_be_called_are_not() -> None:
 def test_every_rule_has_its_cases() -> None:
     tried = {rule for rule, *_ in CASES} | {"B1", "A21"}
     assert tried == {rule.id for rule in RULES}
+
+
+def test_a_rule_is_spared_only_entries_in_which_it_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [(kind, entry) for _, kind, bad, good in CASES for entry in (*bad, *good)]
+    planned = [found(kind, entry) for kind, entry in cases]
+    monkeypatch.setattr(Plan, "rules", lambda plan, entry, *, placeholders: plan._rules)
+    assert [found(kind, entry) for kind, entry in cases] == planned
 
 
 def test_a_connection_that_is_used_is_not_called_unused() -> None:

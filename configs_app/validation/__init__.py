@@ -16,7 +16,7 @@ from webhook_agent import protocol
 
 from configs_app.json_text import JsonError, JsonMap, Lines, Path, leaves, locate, scan
 from configs_app.validation import authentication, failing, silent
-from configs_app.validation.catalogue import RULES, Level, Pair, Rule
+from configs_app.validation.catalogue import RULES, Level, Pair, Plan
 from configs_app.validation.hosts import Target
 from configs_app.validation.reading import steps
 from instances_app.models import Kind
@@ -88,15 +88,16 @@ def _pair(kind: str, document: dict[str, Any], beside: str | None, target: Targe
 
 
 def _troubles(kind: str, document: Mapping[str, Any], pair: Pair) -> Iterator[tuple[str, Level, Path, str]]:
-    rules: list[Rule] = sorted((rule for rule in RULES if rule.kind == kind), key=lambda rule: rule.fallback)
+    plan = Plan(kind)
     counted: dict[str, int] = {}
     for name, entry in document.items():
         if not isinstance(entry, dict):
             yield "B21", Level.ERROR, (name,), _not_an_object(kind[:-1], name)
             continue
         around = pair.around(texts=tuple(leaves(entry)), steps=tuple(steps(entry)))
+        held = any("{$" in value for _, value in around.texts)
         said: set[Path] = set()
-        for rule in rules:
+        for rule in plan.rules(entry, placeholders=held):
             for trouble in rule.check(name, entry, around):
                 if rule.fallback and trouble.path in said:
                     continue
@@ -107,7 +108,7 @@ def _troubles(kind: str, document: Mapping[str, Any], pair: Pair) -> Iterator[tu
                     yield rule.id, trouble.level or rule.level, (name, *trouble.path), trouble.message
     for rule_id, number in counted.items():
         if number > _MOST:
-            level = next(rule.level for rule in rules if rule.id == rule_id)
+            level = next(rule.level for rule in RULES if rule.id == rule_id)
             yield rule_id, level, (), f"{rule_id} is found {number - _MOST} times more; the first {_MOST} are named."
 
 

@@ -38,6 +38,7 @@ _SCHEMES = {"basic_auth": "basic", "digest_auth": "digest", "jwt": "bearer", "oa
     "Empty authorization",
     "An empty, blank, null or non-text value switches the check off: anybody may call the webhook.",
     "Give it the exact header value, or remove the key.",
+    when=("authorization",),
 )
 def empty_authorization(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if "authorization" in entry:
@@ -54,6 +55,7 @@ def empty_authorization(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble
     "An empty check",
     "The service skips a check whose block is empty or null.",
     "Fill the block in, or remove it.",
+    when=(*_SKIPPED_WHEN_EMPTY, *_SKIPPED_WHEN_NULL),
 )
 def empty_check(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for key in (*_SKIPPED_WHEN_EMPTY, *_SKIPPED_WHEN_NULL):
@@ -87,6 +89,8 @@ def no_check(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A credential that instances have to define",
     "Where the variable is not set, the credential becomes a text that everybody knows.",
     "See that every instance defines it.",
+    when=("authorization", *AUTHENTICATION),
+    placeholders=True,
 )
 def undefined_credential(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in credentials(entry):
@@ -106,6 +110,8 @@ def undefined_credential(name: str, entry: Entry, pair: Pair) -> Iterator[Troubl
     "A credential that may be empty",
     "With an empty default the check is off wherever the variable is not set.",
     "Remove the colon and the empty default.",
+    when=("authorization", *AUTHENTICATION),
+    placeholders=True,
 )
 def empty_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in credentials(entry):
@@ -123,6 +129,7 @@ def empty_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A secret in a default",
     "A default inside a placeholder is a secret that stands in the file.",
     "Remove the default and define the variable.",
+    placeholders=True,
 )
 def secret_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
@@ -140,6 +147,7 @@ def secret_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Tokens that are not checked",
     "With validate_token false any token is accepted, unless jwt_secret checks it.",
     "Remove validate_token.",
+    when=("oauth2",),
 )
 def unchecked_tokens(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     block = as_object(entry.get("oauth2"))
@@ -155,6 +163,7 @@ def unchecked_tokens(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "OAuth 2 without a way to check",
     "Every request is refused.",
     "Give introspection_endpoint or jwt_secret.",
+    when=("oauth2",),
 )
 def no_way_to_check(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     block = as_object(entry.get("oauth2"))
@@ -170,6 +179,7 @@ def no_way_to_check(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "An introspection endpoint inside",
     "Tokens would go to this machine or network, or unencrypted. The service does not notice.",
     "Use an https address of the authorisation server.",
+    when=("oauth2",),
 )
 def endpoint_inside(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     value = as_object(entry.get("oauth2")).get("introspection_endpoint")
@@ -200,6 +210,7 @@ def endpoint_inside(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A check that refuses everybody",
     "A required key is missing, of another type, or names an algorithm the service does not know.",
     "Correct the key.",
+    when=AUTHENTICATION,
 )
 def broken_check(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for check, keys in AUTHENTICATION.items():
@@ -250,6 +261,7 @@ def _algorithms(check: str, block: Entry) -> Iterator[Trouble]:
     "Two checks on one header",
     "They all read the Authorization header, and no header is two things.",
     "Keep one of them.",
+    when=_SCHEMES,
 )
 def two_schemes(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     found = {key: scheme for key, scheme in _SCHEMES.items() if entry.get(key)}
@@ -274,6 +286,7 @@ def two_schemes(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "An address that never matches",
     "ip_whitelist knows exact addresses only; networks and names are skipped.",
     "List each address.",
+    when=("ip_whitelist",),
 )
 def no_address(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     listed = entry.get("ip_whitelist")
@@ -295,6 +308,7 @@ def no_address(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Proxies that are not addresses",
     "A text is matched by its parts, so that strangers may pass for the proxy.",
     "Make it a list of exact addresses.",
+    when=("trusted_proxies",),
 )
 def no_proxies(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if "trusted_proxies" not in entry:
@@ -315,6 +329,7 @@ def no_proxies(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Keys compared without regard to case",
     "Fewer keys are told apart.",
     "Set case_sensitive to true.",
+    when=("header_auth", "query_auth"),
 )
 def weak_compare(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for key in ("header_auth", "query_auth"):
@@ -330,6 +345,7 @@ def weak_compare(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "An algorithm that is not implemented",
     "Every request is refused.",
     "digest_auth: MD5. oauth1: HMAC-SHA1 or PLAINTEXT.",
+    when=("digest_auth", "oauth1"),
 )
 def not_implemented(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     digest = text(as_object(entry.get("digest_auth")).get("algorithm"), "algorithm")
@@ -347,6 +363,7 @@ def not_implemented(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A clean-up that does not happen",
     "With another mode, or fields that are no list, credentials are delivered as they came.",
     "mode is mask or remove; fields is a list of names.",
+    when=("credential_cleanup",),
 )
 def no_cleanup(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     block = as_object(entry.get("credential_cleanup"))
@@ -365,6 +382,7 @@ def no_cleanup(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Credentials in the log",
     "redact_sensitive false prints them.",
     "Remove redact_sensitive.",
+    when=("module-config", "chain"),
 )
 def printed(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for step in pair.steps:
@@ -393,6 +411,7 @@ def misspelt(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Certificates that are not checked",
     'tls_insecure accepts any certificate; a text, even "false", counts as true.',
     "Remove tls_insecure.",
+    when=("tls_insecure",),
 )
 def insecure(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     value = entry.get("tls_insecure")

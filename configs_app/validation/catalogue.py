@@ -6,7 +6,7 @@ stands before any rule: the text has to be JSON and within its limits. B22 and C
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -70,6 +70,8 @@ class Rule(About):
     kind: str  # the document that its entries stand in
     check: Check
     fallback: bool = False  # says nothing at a place of which another rule has said more
+    when: frozenset[str] = frozenset()  # finds nothing in an entry with none of these keys; empty: it may, in any
+    placeholders: bool = False  # finds nothing in an entry without a placeholder
 
 
 BOTH = ("webhooks", "connections")
@@ -77,16 +79,48 @@ RULES: list[Rule] = []
 
 
 def rule(
-    id: str, level: Level, kind: str | tuple[str, ...], title: str, why: str, fix: str, *, fallback: bool = False
+    id: str,
+    level: Level,
+    kind: str | tuple[str, ...],
+    title: str,
+    why: str,
+    fix: str,
+    *,
+    fallback: bool = False,
+    when: Iterable[str] = (),
+    placeholders: bool = False,
 ) -> Callable[[Check], Check]:
-    """Put a function into the table: it is called for every entry of the document `kind`, or of both."""
+    """Put a function into the table: it is called for every entry of the document `kind`, or of both.
+
+    `when` and `placeholders` spare it the entries in which it can find nothing: most rules are about a key that most
+    entries do not have, and documents have thousands of entries. A test calls all of them on all the same.
+    """
 
     def put(check: Check) -> Check:
         for one in (kind,) if isinstance(kind, str) else kind:
-            RULES.append(Rule(id, level, title, why, fix, one, check, fallback))
+            RULES.append(Rule(id, level, title, why, fix, one, check, fallback, frozenset(when), placeholders))
         return check
 
     return put
+
+
+class Plan:
+    """Which rules of a kind of document have to look at an entry, by its keys; worked out once for each set of keys."""
+
+    def __init__(self, kind: str) -> None:
+        self._rules = sorted((rule for rule in RULES if rule.kind == kind), key=lambda rule: rule.fallback)
+        self._of: dict[tuple[tuple[str, ...], bool], list[Rule]] = {}
+
+    def rules(self, entry: Mapping[str, Any], *, placeholders: bool) -> list[Rule]:
+        keys = (tuple(entry), placeholders)
+        found = self._of.get(keys)
+        if found is None:
+            found = self._of[keys] = [
+                rule
+                for rule in self._rules
+                if (not rule.when or not rule.when.isdisjoint(entry)) and (placeholders or not rule.placeholders)
+            ]
+        return found
 
 
 READING = [

@@ -183,6 +183,7 @@ def no_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A step without its connection",
     "Steps of a chain do not get the webhook's connection: the payload is lost.",
     "Name the connection in the step.",
+    when=("chain",),
 )
 def step_without_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for step in pair.steps:
@@ -204,6 +205,7 @@ def step_without_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Tro
     "A block that breaks every request",
     "retry, recaptcha and redis must be objects.",
     "Remove the key, or make it an object.",
+    when=("retry", "recaptcha", "redis"),
 )
 def no_object(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for key in ("retry", "recaptcha", "redis"):
@@ -220,6 +222,7 @@ def no_object(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A clean-up that loses payloads",
     "credential_cleanup must be an object.",
     "Remove the key to have the clean-up with its defaults.",
+    when=("credential_cleanup",),
 )
 def cleanup_no_object(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if "credential_cleanup" in entry and not isinstance(entry["credential_cleanup"], dict):
@@ -233,6 +236,7 @@ def cleanup_no_object(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A data type that does not work",
     "Only json and blob are known, and many modules cannot send blobs.",
     "Use json, or a module that takes bytes.",
+    when=("data_type",),
 )
 def data_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if "data_type" not in entry:
@@ -254,6 +258,7 @@ def data_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A rate limit that refuses everybody",
     "Its numbers must be numbers.",
     "Use whole numbers above zero.",
+    when=("rate_limit",),
 )
 def rate_limit(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     block = entry.get("rate_limit")
@@ -279,6 +284,7 @@ def rate_limit(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A schema that is none",
     "Every request is refused.",
     "Correct the schema; put what a remote $ref names into it.",
+    when=("json_schema",),
 )
 def json_schema(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     schema = entry.get("json_schema")
@@ -323,6 +329,7 @@ _TYPED = {
     "A placeholder where a number stands",
     "Placeholders always give text.",
     "Write the number itself.",
+    placeholders=True,
 )
 def typed_placeholder(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for (block, key), effect in _TYPED.items():
@@ -347,6 +354,7 @@ def typed_placeholder(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A placeholder where a number stands",
     "Placeholders always give text.",
     "Write the number itself.",
+    placeholders=True,
 )
 def typed_placeholder_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     known = CONNECTIONS.get(str(entry.get("type")))
@@ -364,6 +372,7 @@ def typed_placeholder_of_connection(name: str, entry: Entry, pair: Pair) -> Iter
     "Two placeholders taken for one",
     "A text that begins with {$A: and ends with } is one placeholder, whatever stands between.",
     "Put the text before the first, or leave out the first one's default.",
+    placeholders=True,
 )
 def two_placeholders(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
@@ -379,6 +388,7 @@ def two_placeholders(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A Vault reference",
     "A malformed one, or one without default where Vault is off, makes the whole file fail to load.",
     "{$vault:path#field}; see that every instance has Vault.",
+    placeholders=True,
 )
 def vault_reference(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
@@ -420,6 +430,7 @@ def host_and_port(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Certificates that break the connection",
     "With ssl on, any certificate path makes the driver fail.",
     "Remove ssl_ca_cert, ssl_cert and ssl_key.",
+    when=("ssl",),
 )
 def certificate_paths(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if entry.get("type") == "postgresql" and entry.get("ssl"):
@@ -451,6 +462,7 @@ def reserved_characters(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble
     "A port that is no whole number",
     "This type takes a number only: payloads are lost.",
     "Write the number itself.",
+    when=("port",),
 )
 def port_as_text(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if entry.get("type") in {"mqtt", "activemq"} and "port" in entry and type_name(entry["port"]) != "integer":
@@ -464,6 +476,7 @@ def port_as_text(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A table without columns",
     "Relational storage needs schema.fields; the flat form does not work.",
     'fields: {"id": {"column": "id", "type": "integer"}}.',
+    when=("module-config", "chain"),
 )
 def no_columns(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for step in pair.steps:
@@ -537,6 +550,7 @@ def refused_host_of_module(name: str, entry: Entry, pair: Pair) -> Iterator[Trou
     "A chain that is refused",
     "The service checks chains at reload and refuses the whole file.",
     "1 to 20 steps; each a module's name or an object with module, connection, module-config, retry.",
+    when=("chain",),
 )
 def chain(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     listed = entry.get("chain")

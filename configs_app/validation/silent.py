@@ -157,6 +157,7 @@ def unknown_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Beside a chain",
     "With a chain, the webhook's own module and retry are ignored; without one, chain-config is.",
     "Keep what is meant.",
+    when=("chain", "chain_config", "chain-config"),
 )
 def beside_a_chain(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if "chain_config" in entry:
@@ -176,6 +177,7 @@ def beside_a_chain(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A step's setting in the wrong place",
     "topic, queue_name and destination are read from the step's module-config only.",
     "Move it into the step's module-config.",
+    when=("chain",),
 )
 def setting_beside_step(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     chain = entry.get("chain")
@@ -185,7 +187,15 @@ def setting_beside_step(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble
                 yield Trouble(("chain", index, key), f"{key} is ignored here; move it into the step's module-config.")
 
 
-@rule("C6", NOTE, "webhooks", "A timeout without effect", "It counts in parallel mode only.", "Remove it.")
+@rule(
+    "C6",
+    NOTE,
+    "webhooks",
+    "A timeout without effect",
+    "It counts in parallel mode only.",
+    "Remove it.",
+    when=("chain-config",),
+)
 def sequential_timeout(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     config = as_object(entry.get("chain-config"))
     if entry.get("chain") and "timeout" in config and config.get("execution", "sequential") == "sequential":
@@ -199,6 +209,7 @@ def sequential_timeout(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]
     "A switch without effect",
     "rate_limit.enabled is ignored; false does not switch the limit off.",
     "Remove it; to have no limit remove rate_limit.",
+    when=("rate_limit",),
 )
 def rate_limit_enabled(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if "enabled" in as_object(entry.get("rate_limit")):
@@ -212,6 +223,7 @@ def rate_limit_enabled(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]
     "A retry outside its bounds",
     "The service takes the nearest value it knows, or its default.",
     "Attempts 1 to 20, delays 0 to 60 seconds, multiplier 0.1 to 10.",
+    when=("retry", "chain"),
 )
 def retry_bounds(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     places: list[tuple[Path, Entry]] = [(("retry",), as_object(entry.get("retry")))]
@@ -239,6 +251,7 @@ def retry_bounds(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A default that is altered",
     "The service deletes characters and words from defaults and values of variables.",
     "Put the value into the text itself, or choose another.",
+    placeholders=True,
 )
 def altered_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
@@ -275,6 +288,7 @@ def look_alike(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A variable that instances have to define",
     "Where it is not set, the text itself stays, or says that it is undefined.",
     "See that every instance defines it, or give a default.",
+    placeholders=True,
 )
 def undefined(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
@@ -295,6 +309,7 @@ _REDACTED = re.compile(r"password|secret|token|key|credential|auth", re.IGNORECA
     "Payload fields that are redacted",
     "The clean-up is on by default and changes what is delivered, by parts of names.",
     'Set "credential_cleanup": {"enabled": false} if the fields are needed.',
+    when=("json_schema",),
 )
 def redacted_fields(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     cleanup = entry.get("credential_cleanup", {})
@@ -319,7 +334,15 @@ def first_clickhouse(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
         yield Trouble((), f"{name!r} is the first ClickHouse connection: it receives every webhook's payload.")
 
 
-@rule("C14", WARNING, "connections", "A ClickHouse port for HTTP", "The native protocol is spoken: 9000.", "Use 9000.")
+@rule(
+    "C14",
+    WARNING,
+    "connections",
+    "A ClickHouse port for HTTP",
+    "The native protocol is spoken: 9000.",
+    "Use 9000.",
+    when=("port",),
+)
 def clickhouse_port(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     port = entry.get("port")
     port = placeholders.resolved(port, "port") if isinstance(port, str) else port
@@ -355,6 +378,7 @@ def unused(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A setting in its old place",
     "It works, but belongs into module-config.",
     "Move it into module-config.",
+    when=("topic", "queue_name"),
 )
 def old_place(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     used = {step.name for step in pair.steps}
