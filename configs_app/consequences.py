@@ -76,7 +76,7 @@ def of_texts(texts: dict[str, tuple[str | None, str]], *, webhooks: str | None =
         try:
             before: dict[str, Any] = protocol.parse(old) if old is not None else {}
             after = protocol.parse(new)
-            users = _users(webhooks)
+            users = _users(webhooks) if kind == Kind.CONNECTIONS else {}
         except protocol.ProtocolError:
             return Summary((), {}, guards=(), readable=False)
         difference = entries[kind] = diffs.entries(old, new)
@@ -172,13 +172,14 @@ def _connections(
 def _new_secrets(
     difference: diffs.EntryChanges, before: dict[str, Any], after: dict[str, Any]
 ) -> Iterable[Consequence]:
-    """Entries that hold a literal secret which no text of the document held before, be it new or another one."""
-    touched = [*difference.added, *difference.changed]
-    holding = [(name, found) for name in touched if (found := _secrets(name, after[name]))]
-    if not holding:
-        return
-    known = {value for name, entry in before.items() for value in _secrets(name, entry)}
-    names = [name for name, found in holding if found - known]
+    """Entries that hold a literal secret which neither they nor a removed entry (it may be renamed) held before."""
+    removed = {value for name in difference.removed for value in _secrets(name, before[name])}
+    known = {name: removed | _secrets(name, before[name]) for name in difference.changed}
+    names = [
+        name
+        for name in (*difference.added, *difference.changed)
+        if _secrets(name, after[name]) - known.get(name, removed)
+    ]
     if names:
         yield Consequence(
             Risk.MEDIUM, f"New literal secret in {_names(names)}; a reference would keep it out of the file."

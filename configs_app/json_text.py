@@ -11,17 +11,20 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate, count
+from operator import add
 
 from webhook_agent import protocol
 
 Path = tuple[str | int, ...]
+Tree = dict[str | int, "Tree"]
 
-LINE_END = re.compile(r"\n")
 SPACE = re.compile(r"[ \t\n\r]*")
 STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 WORD = re.compile(r"-?[A-Za-z_]\w*")
 _decoder = json.JSONDecoder()
+ENDS = frozenset(("}", "]", ""))
 LITERALS = {"true": True, "false": False, "null": None}
 
 
@@ -63,7 +66,7 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self._length = len(text)
-        self._starts = [0, *(match.end() for match in LINE_END.finditer(text))]
+        self._starts = [0, *map(add, accumulate(map(len, text.split("\n"))), count(1))]
 
     def at(self, offset: int) -> tuple[int, int]:
         """1-based line and column of a character offset."""
@@ -103,6 +106,42 @@ def locate(text: str, paths: Iterable[Path]) -> JsonMap:
             end = _decoder.raw_decode(text, value)[1]
         offset = _skip(text, _skip(text, end) + 1)
     return found
+
+
+def seek(text: str, paths: Iterable[Path]) -> JsonMap:
+    """The map of a valid document with these paths only; everything else is passed over quickly."""
+    wanted: Tree = {}
+    for path in paths:
+        branch = wanted
+        for part in path:
+            branch = branch.setdefault(part, {})
+    found = JsonMap()
+    start = _skip(text, 0)
+    found.places[()] = Place(start, len(text.rstrip()))
+    _seek(text, start, (), wanted, found)
+    return found
+
+
+def _seek(text: str, start: int, path: Path, wanted: Tree, found: JsonMap) -> None:
+    """Put the places of what is wanted below the object or array at `start` into the map."""
+    is_object, index, left = text[start] == "{", -1, len(wanted)
+    offset = _skip(text, start + 1)
+    while left and text[offset : offset + 1] not in ENDS:
+        key: int | None = None
+        name: str | int = (index := index + 1)
+        if is_object:
+            key, (name, end) = offset, _decoder.raw_decode(text, offset)
+            offset = _skip(text, _skip(text, end) + 1)
+        end = _decoder.raw_decode(text, offset)[1]
+        if name in wanted:
+            left -= 1
+            here = (*path, name)
+            found.places[here] = Place(offset, end, key)
+            if wanted[name] and text[offset] in "{[":
+                _seek(text, offset, here, wanted[name], found)
+        offset = _skip(text, end)
+        if text[offset : offset + 1] == ",":
+            offset = _skip(text, offset + 1)
 
 
 def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:

@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from webhook_agent import protocol
 
-from configs_app.json_text import JsonError, JsonMap, Lines, Path, leaves, locate, scan
+from configs_app.json_text import JsonError, JsonMap, Lines, Path, leaves, scan, seek
 from configs_app.validation import authentication, failing, silent
 from configs_app.validation.catalogue import RULES, Level, Pair, Plan
 from configs_app.validation.hosts import Target
@@ -64,7 +64,7 @@ def findings(kind: str, text: str, *, beside: str | None = None, target: Target 
     except protocol.ProtocolError as refusal:
         return _located(kind, text, str(refusal))
     found = list(_troubles(str(kind), document, _pair(str(kind), document, beside, target or Target())))
-    places, lines = locate(text, [path for _, _, path, _ in found]), Lines(text)
+    places, lines = seek(text, [path for _, _, path, _ in found]), Lines(text)
     return sorted(
         (_on(rule, level, kind, lines, places, path, message) for rule, level, path, message in found),
         key=lambda finding: (finding.line, finding.column, list(Level).index(finding.level), finding.rule),

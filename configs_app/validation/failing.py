@@ -333,7 +333,7 @@ _TYPED = {
 )
 def typed_placeholder(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for (block, key), effect in _TYPED.items():
-        if has_reference(as_object(entry.get(block)).get(key)):
+        if block in entry and has_reference(as_object(entry[block]).get(key)):
             yield Trouble((block, key), f"A placeholder gives text, and {key} must be a number: {effect}.")
     for step in pair.steps:
         for key, known in step.module.keys.items() if step.module else ():

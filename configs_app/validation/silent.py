@@ -37,6 +37,7 @@ _BLOCKS: dict[str, dict[str, Key]] = {
     "retry": RETRY,
     "redis": REDIS,
 }
+_TYPED_BLOCKS = {**_BLOCKS, "chain-config": CHAIN_CONFIG}
 _NOTES = frozenset({"description", "comment", "note", "notes", "_comment"})  # where people write to each other
 
 
@@ -54,7 +55,7 @@ def unknown_key(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
             continue  # the last is A19's
         yield Trouble((key,), _no_effect(key, WEBHOOK))
     for block, known in _BLOCKS.items():
-        for key in as_object(entry.get(block)):
+        for key in as_object(entry[block]) if block in entry else ():
             elsewhere = block == "redis" and key in MODULES["redis_publish"].ignored  # C2
             if key not in known and (block, key) != ("rate_limit", "enabled") and not elsewhere:
                 yield Trouble((block, key), _no_effect(key, known))
@@ -400,8 +401,9 @@ def old_place(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 )
 def other_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     yield from _misfits((), entry, WEBHOOK)
-    for block, known in (*_BLOCKS.items(), ("chain-config", CHAIN_CONFIG)):
-        yield from _misfits((block,), as_object(entry.get(block)), known)
+    for block, known in _TYPED_BLOCKS.items():
+        if block in entry:
+            yield from _misfits((block,), as_object(entry[block]), known)
     for step in pair.steps:
         if step.path:
             item = as_object(entry["chain"][step.path[1]])
