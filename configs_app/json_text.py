@@ -146,15 +146,17 @@ def _seek(text: str, start: int, path: Path, wanted: Tree, found: JsonMap) -> No
 
 def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
     """Every string value below a parsed one. Iterative: documents nest up to a hundred levels."""
+    if isinstance(value, str):
+        yield path, value
     waiting: list[tuple[Path, object]] = [(path, value)]
     while waiting:
         here, found = waiting.pop()
-        if isinstance(found, str):
-            yield here, found
-        elif isinstance(found, dict):
-            waiting += [((*here, key), inner) for key, inner in found.items()]
-        elif isinstance(found, list):
-            waiting += [((*here, index), inner) for index, inner in enumerate(found)]
+        inside = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+        for key, inner in inside:
+            if isinstance(inner, str):
+                yield (*here, key), inner
+            elif isinstance(inner, dict | list):
+                waiting.append(((*here, key), inner))
 
 
 def strings(text: str, found: JsonMap) -> Iterator[tuple[Path, Place, str]]:

@@ -8,6 +8,7 @@ inside one is.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from webhook_agent import protocol
 
@@ -40,20 +41,21 @@ REFERENCE_DEFAULT = re.compile(r"\{\$(?:vault:[^}:]+|\w+):([^}]+)\}")
 
 def is_secret(path: Path, value: str) -> bool:
     """Whether this string, standing at this path of a document, has to be hidden."""
-    if not value or REFERENCE.match(value) or BARE_WORD.match(value):
-        return False
+    if _named_so(path[1:]):
+        return bool(value) and not REFERENCE.match(value) and not BARE_WORD.match(value)
+    return "@" in value and URL_LOGIN.match(value) is not None
+
+
+@lru_cache(maxsize=4096)
+def _named_so(path: Path) -> bool:
+    """Whether what stands at this path of an entry is a secret by its name; entries have the same paths, mostly."""
     keys = [part for part in path if isinstance(part, str)]
-    name = keys[-1].lower() if keys else ""
-    if len(keys) >= 2 and keys[-2].lower() in HEADERS:
+    name, above = (keys[-1].lower() if keys else ""), (keys[-2].lower() if len(keys) > 1 else "")
+    if above in HEADERS or above == "credentials":
         return True
-    if len(keys) >= 2 and keys[-2].lower() == "credentials":
-        return True
-    if URL_LOGIN.match(value):
-        return True
-    # The first key is an entry's name, which people chose freely.
-    if len(keys) < 2 or name in PLAIN or tuple(keys[-2:]) in PLAIN_UNDER:
+    if not name or name in PLAIN or tuple(keys[-2:]) in PLAIN_UNDER:
         return False
-    return name in NAMES or bool(SOUNDS.search(name))
+    return name in NAMES or SOUNDS.search(name) is not None
 
 
 def masked(text: str) -> str:

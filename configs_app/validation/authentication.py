@@ -444,9 +444,9 @@ def catch_all(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 )
 def literal_secret(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
-        if "{$" in value and has_reference(value):
+        if not secrets.is_secret((name, *path), value) or has_reference(value):
             continue
-        if _is_credential(path) and value.strip() and secrets.is_secret((name, *path), value):
+        if _is_credential(path) and value.strip():
             yield Trouble(path, f"{'.'.join(map(str, path))} is a secret that stands in the file.")
 
 
