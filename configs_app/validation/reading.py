@@ -63,10 +63,9 @@ def credentials(entry: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
     """What callers are checked against: the values whose loss or knowledge opens the webhook."""
     if "authorization" in entry:
         yield ("authorization",), entry["authorization"]
-    for name, keys in AUTHENTICATION.items():
-        block = entry.get(name)
-        if isinstance(block, dict):
-            for key, known in keys.items():
+    for name, block in entry.items():
+        if name in AUTHENTICATION and isinstance(block, dict):
+            for key, known in AUTHENTICATION[name].items():
                 if known.secret and key in block:
                     yield (name, key), block[key]
 
@@ -86,17 +85,20 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
     return found[0] if found else ""
 
 
+_TYPES: dict[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
 def type_name(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer"
-    if isinstance(value, float):
-        return "number"
-    names: dict[type, str] = {str: "string", list: "array", dict: "object"}
-    return names.get(type(value), "value")
+    """JSON's word for the type of a parsed value."""
+    return _TYPES.get(type(value), "value")
 
 
 def fits(value: object, wanted: str | tuple[str, ...]) -> bool:

@@ -233,9 +233,9 @@ def retry_bounds(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
         places.append((("chain", index, "retry"), as_object(as_object(item).get("retry"))))
     for place, block in places:
         for key, known in RETRY.items():
-            if known.least is None or known.most is None:
+            if key not in block or known.least is None or known.most is None:
                 continue
-            value = block.get(key, known.least)
+            value = block[key]
             if has_reference(value):
                 continue
             if not fits(value, "number"):
