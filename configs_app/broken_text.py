@@ -23,8 +23,10 @@ _COLON = re.compile(r"\s*:(?!//)")
 _LINE = re.compile(r"[^\r\n]*")
 _PLAIN = re.compile(r"-?\d[\d.eE+-]*|true|false|null")
 _NAME = re.compile(r"[\w-]+")
+_CONTENT = re.compile(r"[^\s{}\[\]:,\"']")
 _AFTER_NAME = re.compile(r"[\"'\s]*:?[ \t]*")
-_NESTING = re.compile(r"(?:([\w-]+)[\"'\s]*:?\s*)?[{\[]|[}\]]")
+_NESTING = re.compile(r"(?:([\w-]+)\s*:?\s*)?[{\[]|[}\]]")
+_QUOTES = re.compile(r"[\"'\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +43,51 @@ def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
     """Every piece that `is_secret` says to hide, in the order of the text."""
     around: list[str] = []  # the keys of the objects and lists that are open
     key = ""  # whose value comes next
+    state = ""  # what stands before: "key", "colon", "value" or nothing
+    same_line = False  # as the key
     before: int | None = None  # where the piece before starts, as long as no sign parts it from the next
     offset = 0
     while found := _TOKEN.search(text, offset):
-        kind, token, start, offset = found.lastgroup, found.group(), found.start(), found.end()
-        if kind in {"sign", "line"}:
-            before = None
-            if token in {"{", "["}:
-                around.append(key)
-            elif token in {"}", "]"}:
-                del around[-1:]
-            if token in {"{", "[", "}", "]", ","}:
-                key = ""
+        kind, word, start, offset = found.lastgroup, found.group(), found.start(), found.end()
+        if kind == "line":
+            before, same_line = None, False
             continue
-        ordered = before is None and kind != "open"
+        if kind == "sign" and (word != ":" or state == "key"):
+            if word in {"{", "["}:
+                around.append(key if before is None else _plain(text[before:start].strip()))
+            elif word in {"}", "]"}:
+                del around[-1:]
+            key, state = (key, "colon") if word == ":" else ("", "")
+            before = None
+            continue
+        ordered = before is None and state != "key" and kind in {"string", "word"}
+        is_key = ordered and (kind == "string" or state != "colon") and _COLON.match(text, offset) is not None
         # Below some entry: which one is not certain, and no key must be taken for the name of one.
         path = ("", *(name for name in (*around, key) if name))
-        if ordered and (kind == "string" or not key) and _COLON.match(text, offset):
-            if key:  # its opening brace is missing
+        if is_key and (state != "colon" or not same_line):
+            if state == "colon":  # its opening brace is missing
                 around.append(key)
-            key = _plain(token)
-        elif ordered and kind == "string":
-            before = start
-            if is_secret(path, _plain(token)):
+            key, state, same_line = _plain(word), "key", True
+        elif ordered and kind == "string" and not is_key:
+            before, state = start, "value"
+            if is_secret(path, _plain(word)):
                 yield Piece(path, start, offset, is_string=True)
                 before = offset
-        elif ordered and _PLAIN.fullmatch(token):
-            before = start
+        elif ordered and _PLAIN.fullmatch(word):
+            before, state = start, "value"
         else:
             offset = _end_of_line(text, start)
-            hide = start if is_secret(path, text[start:offset]) else None
+            begin = start if before is None else before
+            rest = text[start:offset]
+            hide = start if is_secret(path, rest) or is_secret((*path, ""), rest) else None
             if hide is None:
-                hide = _suspicious(text, start if before is None else before, offset, is_secret)
-            if hide is not None and _NAME.search(text, hide, offset):
+                hide = _suspicious(text, begin, offset, is_secret)
+            if hide is not None and _CONTENT.search(text, hide, offset):
                 yield Piece(path, hide, offset, is_string=False)
-            _nest(around, text, start, offset)
-            before, key = None, ""
+            if is_key:
+                around.append(key)
+            _nest(around, key, text[begin:offset])
+            key, state, before = "", "", None
 
 
 def _end_of_line(text: str, start: int) -> int:
@@ -87,20 +98,28 @@ def _end_of_line(text: str, start: int) -> int:
 
 def _suspicious(text: str, start: int, end: int, is_secret: Judge) -> int | None:
     """From where on a line in disorder has to be hidden: after the first name that announces secrets."""
+
+    def announces(name: str) -> bool:
+        return is_secret(("", name), "x") or is_secret(("", name, ""), "x")
+
+    def hides(part: str) -> bool:
+        part = _QUOTES.sub("", part)  # a quote too many may stand within the name
+        return is_secret(("",), part) or any(map(announces, _NAME.findall(part)))
+
     for name in _NAME.finditer(text, start, end):
-        if is_secret(("", name.group()), "x") or is_secret(("", name.group(), ""), "x"):
+        if announces(name.group()):
             after = _AFTER_NAME.match(text, name.end(), end)
-            return after.end() if after else name.end()
-    return start if is_secret(("",), text[start:end]) else None
+            return start if hides(text[start : name.start()]) else after.end() if after else name.end()
+    return start if hides(text[start:end]) else None
 
 
-def _nest(around: list[str], text: str, start: int, end: int) -> None:
+def _nest(around: list[str], key: str, text: str) -> None:
     """Follow the braces of a line in disorder, as ``"headers: {``."""
-    for found in _NESTING.finditer(text, start, end):
+    for found in _NESTING.finditer(_QUOTES.sub("", text)):
         if found.group() in {"}", "]"}:
             del around[-1:]
         else:
-            around.append(found[1] or "")
+            around.append(found[1] or key)
 
 
 def _plain(token: str) -> str:

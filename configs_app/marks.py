@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from configs_app import broken_text
-from configs_app.secrets import LOOKS_LIKE_MARK, hidden
+from configs_app.secrets import hidden, looks_like_mark
 
 _WHOLE = re.compile(r"‹secret [0-9a-f]{12}(?:·\w+)?›")
 _PART = re.compile(r"[‹secrt 0-9a-f·bokn›]{8,}")
 _TOKEN = re.compile(rf"{broken_text.STRING}|‹secret [0-9a-f]{{12}}·broken›")
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_LINE = re.compile(r"[^\s:][^\r\n]*")
 _COLON = re.compile(r"\s*:")
 
 UNKNOWN = (
@@ -122,7 +122,7 @@ def _problem(token: str, parts: str, *, is_key: bool, twice: bool) -> str:
         value = str(json.loads(token)) if token[0] == '"' else token
     except ValueError:
         value = token[1:-1]
-    if not LOOKS_LIKE_MARK.search(value) and not (_PART.fullmatch(value) and value in parts):
+    if not looks_like_mark(value) and not (_PART.fullmatch(value) and value in parts):
         return ""
     if is_key:
         return AS_KEY
@@ -132,10 +132,6 @@ def _problem(token: str, parts: str, *, is_key: bool, twice: bool) -> str:
 
 
 def _problems_between(text: str, start: int, end: int) -> list[Problem]:
-    """Marks outside of whole strings: in a broken text."""
-    found = [Problem(mark.start(), UNKNOWN) for mark in LOOKS_LIKE_MARK.finditer(text, start, end)]
-    escape = text.find("\\u", start, end)
-    if not found and escape >= 0:
-        plain = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), text[escape:end])
-        return [Problem(escape, UNKNOWN)] if LOOKS_LIKE_MARK.search(plain) else []
-    return found
+    """Marks outside of whole strings, which a broken text may have: one for each line."""
+    lines = _LINE.finditer(text, start, end)
+    return [Problem(line.start(), UNKNOWN) for line in lines if looks_like_mark(line.group())]

@@ -41,11 +41,12 @@ PLAIN_UNDER = frozenset({("module-config", "key")})
 HEADERS = frozenset({"headers", "header"})
 REFERENCE = re.compile(r"\A\{\$(?:vault:[^}:]+|\w+):?\}\Z")  # an empty default hides nothing
 BARE_WORD = re.compile(r"\A(?:Bearer|Basic|Token)\s+(\{\$(?:vault:[^}:]+|\w+):?\})\Z", re.IGNORECASE)
-# Also one within a list of addresses or a default, and one whose password holds a slash. Bounded: texts are long.
-URL_LOGIN = re.compile(r"[a-z][a-z0-9+.-]{0,30}://(?:[^/@\s]{1,500}|[^/@\s:]{0,200}:[^@\s]{0,500})@", re.IGNORECASE)
+# Also within a list of addresses or a default, and with a slash in the password. Bounded: texts are long.
+URL_LOGIN = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^/@\s]{1,500}@|//[^/@\s:]{0,200}:[^@\s]{0,500}@", re.IGNORECASE)
 
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 # Anything that somebody could take for a mark: whole, cut, mistyped, or in other quotes.
-LOOKS_LIKE_MARK = re.compile(
+_LIKE_A_MARK = re.compile(
     r"‹\s*secret(?:\s+[0-9a-f]+(?:·\w*)?)?\s*›?|‹\s*[0-9a-f]{6,12}\b|[0-9a-f]{6,12}(?:·\w*)?\s*›|\bsecret\s+[0-9a-f]{12}\b",
     re.IGNORECASE,
 )
@@ -80,6 +81,13 @@ def is_secret(path: Path, value: str) -> bool:
     return name in NAMES or bool(SOUNDS.search(name))
 
 
+def looks_like_mark(text: str) -> bool:
+    """Whether somebody could take the text, or a part of it, for a mark; escapes count as what they stand for."""
+    if "\\u" in text:
+        text = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), text)
+    return _LIKE_A_MARK.search(text) is not None
+
+
 def hidden(text: str) -> list[Hidden]:
     """Every secret of a text, in its order; of a text that is not JSON, whatever may be one."""
     try:
@@ -108,7 +116,7 @@ def masked(text: str) -> str:
 
 def _is_hidden(path: Path, value: str) -> bool:
     """A text that could be taken for a mark gets one, too: so there is no doubt about what it is."""
-    return is_secret(path, value) or LOOKS_LIKE_MARK.search(value) is not None
+    return is_secret(path, value) or looks_like_mark(value)
 
 
 def _mark(text: str, piece: broken_text.Piece) -> tuple[str, str]:

@@ -219,3 +219,34 @@ def test_the_way_for_broken_texts_hides_what_the_way_for_whole_ones_hides() -> N
     )
     lexical = {(piece.start, piece.end) for piece in broken_text.secrets(text, secrets.is_secret)}
     assert {(secret.start, secret.end) for secret in secrets.hidden(text)} <= lexical
+
+
+RICH = {
+    "w": {
+        "authorization": "Bearer hunter2",
+        "headers": {"X-A": "hunter2", "X-B": "a:hunter2,{b}"},
+        "jwt": {"secret": "hunter2", "algorithm": "HS256"},
+        "chain": [{"module-config": {"headers": {"Authorization": "hunter2"}, "url": "https://u:hunter2@h/x"}}],
+    },
+    "c": {
+        "host": "h",
+        "password": 'hun"ter2 hunter2',
+        "credentials": {"private": "hunter2", "mail": ["hunter2"]},
+        "d": "{$A}",
+    },
+    "last": {"pass": "hunter2"},
+}
+
+
+@pytest.mark.parametrize("indent", [2, None])
+def test_one_slip_anywhere_shows_no_secret_and_loses_none(indent: int | None) -> None:
+    text = json.dumps(RICH, indent=indent)
+    slips = [text[:at] + '"' + text[at:] for at in range(len(text))]
+    for at, sign in enumerate(text):
+        if sign in '{}[]:,"\\':
+            slips += [text[:at] + text[at + 1 :], text[:at] + sign + text[at:]]
+    for slip in slips:
+        shown = secrets.masked(slip)
+        assert "unter2" not in shown, slip
+        found = marks.unmasked(shown, marks.known([slip]))
+        assert (found.problems, found.text) == ((), slip)
