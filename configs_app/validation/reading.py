@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from configs_app import secrets
 from configs_app.json_text import Path
 from configs_app.validation import placeholders
 from configs_app.validation.model import AUTHENTICATION, MODULES, Module
@@ -29,14 +30,32 @@ def steps(entry: Mapping[str, Any]) -> Iterator[Step]:
     shared = as_object(entry.get("module-config"))
     chain = entry.get("chain")
     if chain is None:
-        name = str(entry.get("module") or "").strip()
+        name = _name(entry)
         yield Step(name, MODULES.get(name), shared, (), entry.get("connection"), in_chain=False)
         return
     for index, item in enumerate(chain if isinstance(chain, list) else []):
         value = {"module": item} if isinstance(item, str) else as_object(item)
-        name = str(value.get("module") or "").strip()
+        name = _name(value)
         config = {**shared, **as_object(value.get("module-config"))}
         yield Step(name, MODULES.get(name), config, ("chain", index), value.get("connection"), in_chain=True)
+
+
+def _name(value: Mapping[str, Any]) -> str:
+    module = value.get("module")
+    return module.strip() if isinstance(module, str) else ""
+
+
+def quoted(value: object, path: Path, *, written: object = None) -> str:
+    """A value as messages name it: never a secret, and no object that may hold some.
+
+    `path` is where it stands in its entry. `written` is what stands there when the value was made of it.
+    """
+    if isinstance(value, (dict, list)):
+        return f"this {type_name(value)}"
+    source = value if written is None else written
+    if isinstance(source, str) and secrets.is_secret(("", *path), source):
+        return "this secret"
+    return repr(value)
 
 
 def as_object(value: object) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from configs_app.validation.model import (
     Key,
     Module,
 )
-from configs_app.validation.reading import as_object, fits, has_reference, key_of, nearest, type_name
+from configs_app.validation.reading import as_object, fits, has_reference, key_of, nearest, quoted, type_name
 
 ERROR, WARNING, NOTE = Level.ERROR, Level.WARNING, Level.NOTE
 Entry = dict[str, Any]
@@ -126,7 +126,7 @@ def unknown_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     elif kind not in CONNECTIONS and not has_reference(kind):
         meant = LOOK_ALIKES.get(kind.strip().lower()) or nearest(kind.strip(), CONNECTIONS)
         hint = f" Did you mean {meant!r}?" if meant else ""
-        yield Trouble(("type",), f"No module uses connections of type {kind!r}.{hint}")
+        yield Trouble(("type",), f"No module uses connections of type {quoted(kind, ('type',))}.{hint}")
 
 
 @rule(
@@ -225,7 +225,8 @@ def altered_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
                 continue
             becomes = placeholders.sanitised(reference.default, key_of(path))
             if becomes != reference.default:
-                yield Trouble(path, f"The default of {reference.name} becomes {becomes!r}.")
+                shown = quoted(becomes, path, written=value)
+                yield Trouble(path, f"The default of {reference.name} becomes {shown}.")
 
 
 @rule(
@@ -241,7 +242,8 @@ def look_alike(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
         if "json_schema" in path[:1] or ("{" not in value):
             continue
         if found := placeholders.LOOK_ALIKE.search(value):
-            yield Trouble(path, f"{found[0]!r} is no placeholder and stays as it is.")
+            shown = quoted(found[0], path, written=value)
+            yield Trouble(path, f"{shown} is no placeholder and stays as it is.")
 
 
 @rule(
