@@ -9,14 +9,14 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from configs_app import acceptances, changes, consequences, diffs, documents, validation
-from configs_app.forms import AcceptanceForm, ChangeForm, value_of
+from configs_app import acceptances, changes, consequences, diffs, documents, editor, secrets
+from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
 from console.models import User
-from instances_app.models import OTHER, Kind
+from instances_app.models import Kind
 from instances_app.shortcuts import get_environment
 
 LISTED = 100
@@ -59,7 +59,7 @@ def change_new(request: ConsoleRequest, environment: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
-    """Both documents as text. A refused save shows everything that was typed again."""
+    """Both documents as text, marks in place of their secrets. A refused save shows what was typed again."""
     change = get_change(request, pk, needs="change.edit")
     if request.method == "POST":
         form = ChangeForm(request.POST)
@@ -78,7 +78,7 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
     initial: dict[str, Any] = {"title": change.title, "seen": changes.stamp(change)}
     for kind in Kind.values:
         document, now = kept.get(kind), current[kind]
-        initial[kind] = document.text if document else now.text if now else EMPTY
+        initial[kind] = secrets.masked(document.text if document else now.text if now else EMPTY)
         base_id = document.base_id if document else now.pk if now else None
         initial[f"{kind}_base"] = base_id
     return render(request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial)))
@@ -87,19 +87,18 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
 def _keep(change: Change, form: ChangeForm, *, actor: User) -> Change:
     """Save what the editor sent; a document that is as its base is no part of the change."""
     kept, bases = _kept(change), form.bases()
-    base_texts = {kind: _base_text(kind, bases[kind], change, kept) for kind in Kind.values}
-    texts = form.texts(bases=base_texts)
-    touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or EMPTY)}
     title, seen = form.cleaned_data["title"], form.cleaned_data["seen"] or None
+    restored = editor.restored(form.typed(), change, bases=bases, actor=actor, seen=seen)
+    base_texts = {kind: _base_text(change, kind, bases[kind]) for kind in Kind.values}
+    texts = {kind: with_line_ends_of(base_texts[kind], text) for kind, text in restored.items()}
+    touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or EMPTY)}
     return changes.save(change, touched, bases=bases, actor=actor, title=title, seen=seen)
 
 
-def _base_text(kind: str, base_id: int | None, change: Change, kept: dict[str, ChangedDocument]) -> str | None:
-    document = kept.get(kind)
-    for revision in (document.base if document else None, changes.current_revision(change.environment, kind)):
-        if revision is not None and revision.pk == base_id:
-            return str(revision.text)
-    return None
+def _base_text(change: Change, kind: str, base_id: int | None) -> str | None:
+    """Of the revision that the text was typed over, whether it is still current or not."""
+    revisions = Revision.objects.filter(document__environment=change.environment, document__kind=kind, pk=base_id or 0)
+    return revision.text if (revision := revisions.first()) else None
 
 
 def _current(change: Change) -> dict[str, Revision | None]:
@@ -111,14 +110,12 @@ def _kept(change: Change) -> dict[str, ChangedDocument]:
 
 
 def _editor(request: ConsoleRequest, change: Change, form: ChangeForm) -> dict[str, Any]:
-    texts = {kind: str(form[kind].value() or "") for kind in Kind.values}
+    form.full_clean()
+    typed = form.typed() if form.is_bound else {kind: as_lf(form.initial[kind]) for kind in Kind.values}
+    bases = form.bases().values() if form.is_bound else ()
+    found = editor.unmasked(typed, change.environment, change=change, bases=bases)
     tabs = [
-        {
-            "kind": kind,
-            "field": form[kind],
-            "findings": validation.findings(kind, text, beside=texts[OTHER[kind]]),
-        }
-        for kind, text in texts.items()
+        {"kind": kind, "field": form[kind], "findings": editor.findings(kind, typed, found)} for kind in Kind.values
     ]
     return {
         "change": change,

@@ -76,11 +76,7 @@ def save(
     with transaction.atomic():
         change = _locked(change)
         _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
-        if seen is not None and seen != stamp(change) and change.last_editor_id != actor.pk:
-            raise Refused(
-                f"{change.last_editor} saved this change while you were typing. Copy your text, reload, "
-                "and put it together with theirs."
-            )
+        refuse_overtaken(change, seen, actor=actor)
         before = _digests(change)
         for kind, text in texts.items():
             base_id = bases.get(kind)
@@ -102,6 +98,15 @@ def save(
         if reopened or before != after:
             audit.record("change.edited", actor=actor, target=change, digests=after, reopened=reopened)
     return change
+
+
+def refuse_overtaken(change: Change, seen: str | None, *, actor: User) -> None:
+    """Refused when somebody else saved since the editor showed the change with the stamp `seen`."""
+    if seen is not None and seen != stamp(change) and change.last_editor_id != actor.pk:
+        raise Refused(
+            f"{change.last_editor} saved this change while you were typing. Copy your text, reload, "
+            "and put it together with theirs."
+        )
 
 
 def propose(change: Change, *, actor: User) -> Change:

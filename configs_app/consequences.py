@@ -159,7 +159,7 @@ def _connections(
     if difference.added:
         yield Consequence(Risk.LOW, f"{_counted(difference.added, 'connection')} added: {_names(difference.added)}")
     for name in difference.changed:
-        hosts = [str(_get(document[name], "host")) for document in (before, after)]
+        hosts = [_host(document[name]) for document in (before, after)]
         what = f"moves from host {hosts[0]} to {hosts[1]}" if hosts[0] != hosts[1] else "changes"
         yield Consequence(Risk.MEDIUM, f"Connection {name} {what}: used by {users.get(name) or 'nothing'}.")
     if difference.reordered:
@@ -228,6 +228,12 @@ def _protections(entry: object) -> set[str]:
 
 def _get(entry: object, name: str) -> Any:
     return entry.get(name) if isinstance(entry, dict) else None
+
+
+def _host(entry: object) -> str:
+    """As a sentence may name it: an address may hold a login."""
+    host = str(_get(entry, "host"))
+    return "an address with a login" if secrets.is_secret(("", "host"), host) else host
 
 
 def _names(names: list[str]) -> str:

@@ -13,7 +13,7 @@ from instances_app.models import Kind
 
 
 class AsTyped(forms.CharField):
-    """Text from a textarea, with the line ends that its base has.
+    """Text from a textarea, with LF line ends; `with_line_ends_of` gives it those of its base.
 
     Browsers send CRLF whatever was shown to them (HTML, "constructing the entry list"), so line ends carry no
     intention of the person who typed. Nothing else is touched: no stripping, no added last line.
@@ -30,16 +30,17 @@ class ChangeForm(forms.Form):
     title = forms.CharField(max_length=200, required=False)
     webhooks = AsTyped()
     connections = AsTyped()
-    webhooks_base = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    connections_base = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    webhooks_base = forms.IntegerField(required=False, max_value=2**63 - 1, widget=forms.HiddenInput)
+    connections_base = forms.IntegerField(required=False, max_value=2**63 - 1, widget=forms.HiddenInput)
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    def texts(self, *, bases: dict[str, str | None]) -> dict[str, str]:
-        """kind → text, with CRLF line ends again where the base text has them."""
-        return {kind: with_line_ends_of(bases.get(kind), self.cleaned_data[kind]) for kind in Kind.values}
+    def typed(self) -> dict[str, str]:
+        """kind → text as it was sent, with marks in place of secrets and LF line ends."""
+        return {kind: self.cleaned_data[kind] for kind in Kind.values}
 
     def bases(self) -> dict[str, int | None]:
-        return {kind: self.cleaned_data[f"{kind}_base"] for kind in Kind.values}
+        """kind → id of the revision that the text was typed over."""
+        return {kind: self.cleaned_data.get(f"{kind}_base") for kind in Kind.values}
 
 
 class AcceptanceForm(forms.Form):

@@ -3,15 +3,22 @@
 The list is section 8 of the service's configuration reference: named keys, keys that sound like secrets, headers
 and user information in URLs. A bare `{$NAME}` or `{$vault:path#field}` is a reference, not a secret; the default
 inside one is.
+
+A mark stands for one literal, character by character: ``"‹secret 3f9a2c81d04b›"`` for a secret that is written without
+escapes, ``"‹secret 3f9a2c81d04b·5d21a7›"`` for the same one in another spelling, ``‹secret 91c40be7aa02·broken›`` for a
+piece of a broken text. How secrets come back: `configs_app/marks.py`.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 from webhook_agent import protocol
 
+from configs_app import broken_text
 from configs_app.json_text import JsonError, JsonMap, Path, leaves, locate, scan, strings
 from console.sealing import fingerprint
 
@@ -35,15 +42,33 @@ PLAIN_UNDER = frozenset({("module-config", "key")})
 HEADERS = frozenset({"headers", "header"})
 REFERENCE = re.compile(r"\A\{\$(?:vault:[^}:]+|\w+):?\}\Z")  # an empty default hides nothing
 BARE_WORD = re.compile(r"\A(?:Bearer|Basic|Token)\s+(\{\$(?:vault:[^}:]+|\w+):?\})\Z", re.IGNORECASE)
-URL_LOGIN = re.compile(r"\A([a-z][a-z0-9+.-]*://)([^/@\s]+)@", re.IGNORECASE)
-REFERENCE_DEFAULT = re.compile(r"\{\$(?:vault:[^}:]+|\w+):([^}]+)\}")
+# Also within a list of addresses or a default, and with a slash in the password. Bounded: texts are long.
+URL_LOGIN = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^/@\s]{1,500}@|//[^/@\s:]{0,200}:[^@\s]{0,500}@", re.IGNORECASE)
+
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+# Anything that somebody could take for a mark: whole, cut, mistyped, or in other quotes.
+_LIKE_A_MARK = re.compile(
+    r"‹\s*secret(?:\s+[0-9a-f]+(?:·\w*)?)?\s*›?|‹\s*[0-9a-f]{6,12}\b|[0-9a-f]{6,12}(?:·\w*)?\s*›|\bsecret\s+[0-9a-f]{12}\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """One secret of a text: where it stands, what it is, and the mark shown in its place."""
+
+    path: Path
+    start: int
+    end: int
+    value: str
+    mark: str
 
 
 def is_secret(path: Path, value: str) -> bool:
     """Whether this string, standing at this path of a document, has to be hidden."""
     if _named_so(path[1:]):
         return bool(value) and not REFERENCE.match(value) and not BARE_WORD.match(value)
-    return "@" in value and URL_LOGIN.match(value) is not None
+    return "@" in value and URL_LOGIN.search(value) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -58,22 +83,57 @@ def _named_so(path: Path) -> bool:
     return name in NAMES or SOUNDS.search(name) is not None
 
 
-def masked(text: str) -> str:
-    """The text with every secret replaced by ``‹secret 3f9a2c›``: the same mark for the same secret, nothing else.
+def looks_like_mark(text: str) -> bool:
+    """Whether somebody could take the text, or a part of it, for a mark; escapes count as what they stand for."""
+    if "\\u" in text:
+        text = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), text)
+    return _LIKE_A_MARK.search(text) is not None
 
-    Everything around it stays as typed. A text that is not JSON is not shown at all.
-    """
+
+def hidden(text: str) -> list[Hidden]:
+    """Every secret of a text, in its order; of a text that is not JSON, whatever may be one."""
     try:
         found = _places(text)
     except JsonError:
-        return "This text is not valid JSON, so its secrets cannot be told from the rest; it is not shown."
+        pieces = list(broken_text.secrets(text, _is_hidden))
+    else:
+        pieces = [
+            broken_text.Piece(path, place.start, place.end, is_string=True)
+            for path, place, value in strings(text, found)
+            if _is_hidden(path, value)
+        ]
+        pieces.sort(key=lambda piece: piece.start)
+    return [Hidden(piece.path, piece.start, piece.end, *_mark(text, piece)) for piece in pieces]
+
+
+def masked(text: str) -> str:
+    """The text with every secret replaced by its mark: the same mark for the same secret. The rest is as typed."""
     pieces: list[str] = []
     done = 0
-    hidden = [(place.start, place.end, value) for path, place, value in strings(text, found) if is_secret(path, value)]
-    for start, end, value in sorted(hidden):
-        pieces += [text[done:start], f'"‹secret {fingerprint(value)}›"']
-        done = end
+    for secret in hidden(text):
+        pieces += [text[done : secret.start], secret.mark]
+        done = secret.end
     return "".join([*pieces, text[done:]])
+
+
+def _is_hidden(path: Path, value: str) -> bool:
+    """A text that could be taken for a mark gets one, too: so there is no doubt about what it is."""
+    return is_secret(path, value) or looks_like_mark(value)
+
+
+def _mark(text: str, piece: broken_text.Piece) -> tuple[str, str]:
+    """The value that a piece has, and its mark."""
+    literal = text[piece.start : piece.end]
+    if piece.is_string:
+        try:
+            value = str(json.loads(literal))
+        except ValueError:
+            pass
+        else:
+            plain = json.dumps(value, ensure_ascii=False)
+            spelling = "" if literal == plain else f"·{fingerprint(f'spelling:{literal}')[:6]}"
+            return value, f'"‹secret {fingerprint(value)}{spelling}›"'
+    return literal, f"‹secret {fingerprint(f'broken:{literal}')}·broken›"
 
 
 def _places(text: str) -> JsonMap:
@@ -85,6 +145,6 @@ def _places(text: str) -> JsonMap:
     holders = [
         (name,)
         for name, entry in document.items()
-        if any(is_secret((name, *path), value) for path, value in leaves(entry))
+        if any(_is_hidden((name, *path), value) for path, value in leaves(entry))
     ]
     return locate(text, holders)

@@ -8,13 +8,13 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import changes, diffs, documents, secrets, validation
-from configs_app.forms import as_lf, with_line_ends_of
+from configs_app import changes, diffs, documents, editor, secrets
+from configs_app.forms import ChangeForm
 from configs_app.models import Revision
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest
-from instances_app.models import OTHER, Environment, Kind
+from instances_app.models import Environment, Kind
 from instances_app.shortcuts import get_environment
 
 HISTORY = 50
@@ -111,11 +111,13 @@ def compare(request: ConsoleRequest, environment: str, kind: str) -> HttpRespons
 def validate(request: ConsoleRequest, environment: str, kind: str) -> HttpResponse:
     """What is wrong with the text in the editor, as it is typed."""
     found = _get_environment(request, environment, kind, needs="change.edit")
-    texts = {}
-    for one in Kind.values:
-        current = changes.current_revision(found, one)
-        texts[one] = with_line_ends_of(current.text if current else None, as_lf(request.POST.get(one, "")))
-    findings = validation.findings(kind, texts[kind], beside=texts[OTHER[kind]])
+    form = ChangeForm(request.POST)
+    form.full_clean()
+    wanted = request.GET.get("change", "")
+    change = found.changes.filter(pk=wanted).first() if wanted.isdecimal() else None
+    typed = form.typed()
+    unmasked = editor.unmasked(typed, found, change=change, bases=form.bases().values())
+    findings = editor.findings(kind, typed, unmasked)
     return render(request, "configs_app/_findings.html", {"kind": kind, "findings": findings})
 
 

@@ -34,6 +34,6 @@ def unseal(sealed: bytes | memoryview) -> str:
 
 
 def fingerprint(secret: str) -> str:
-    """Six hex digits that tell two secrets apart without telling either; keyed, so they cannot be guessed at."""
+    """Twelve hex digits that tell two secrets apart without telling either; keyed, so they cannot be guessed at."""
     key = hashlib.sha256(b"fingerprint:" + settings.SECRET_KEY.encode()).digest()
-    return hmac.new(key, secret.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:6]
+    return hmac.new(key, secret.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:12]

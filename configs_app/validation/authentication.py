@@ -16,6 +16,7 @@ from configs_app.validation.reading import (
     credentials,
     has_reference,
     nearest,
+    quoted,
     text,
     type_name,
 )
@@ -233,23 +234,22 @@ def broken_check(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 
 
 def _algorithms(check: str, block: Entry) -> Iterator[Trouble]:
-    if check == "jwt":
-        found = text(block.get("algorithm"), "algorithm")
-        if found is not None and found.upper() not in ALGORITHMS:
-            yield Trouble(
-                (check, "algorithm"), f"{found!r} is no algorithm the service knows. {', '.join(ALGORITHMS)}."
-            )
-    if check == "hmac":
-        found = text(block.get("algorithm"), "algorithm")
-        if found is not None and found.lower() not in {"sha256", "sha1", "sha512"}:
-            yield Trouble((check, "algorithm"), f"{found!r} is no algorithm the service knows: sha256, sha512 or sha1.")
+    if check in {"jwt", "hmac"}:
+        path, written = (check, "algorithm"), block.get("algorithm")
+        found = text(written, "algorithm")
+        known = {name.lower() for name in ALGORITHMS} if check == "jwt" else {"sha256", "sha1", "sha512"}
+        if found is not None and found.lower() not in known:
+            which = f". {', '.join(ALGORITHMS)}" if check == "jwt" else ": sha256, sha512 or sha1"
+            shown = quoted(found, path, written=written)
+            yield Trouble(path, f"{shown} is no algorithm the service knows{which}.")
     if check == "oauth2":
         listed = block.get("jwt_algorithms", ["HS256"])
         if not isinstance(listed, list) or not listed:
             yield Trouble((check, "jwt_algorithms"), "jwt_algorithms must be a list with at least one algorithm.")
         for index, item in enumerate(listed if isinstance(listed, list) else ()):
             if str(item).upper() not in ALGORITHMS and not has_reference(item):
-                yield Trouble((check, "jwt_algorithms", index), f"{item!r} is no algorithm the service knows.")
+                place = (check, "jwt_algorithms", index)
+                yield Trouble(place, f"{quoted(item, place)} is no algorithm the service knows.")
         if "required_scope" in block and not isinstance(block["required_scope"], list):
             yield Trouble((check, "required_scope"), "required_scope must be a list; a text is taken letter by letter.")
 
@@ -298,7 +298,8 @@ def no_address(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for index, item in enumerate(listed):
         if not has_reference(item) and not _is_address(item):
             hint = " Networks are not supported." if isinstance(item, str) and "/" in item else ""
-            yield Trouble(("ip_whitelist", index), f"{item!r} is no exact address and never matches.{hint}")
+            shown = quoted(item, ("ip_whitelist", index))
+            yield Trouble(("ip_whitelist", index), f"{shown} is no exact address and never matches.{hint}")
 
 
 @rule(
@@ -319,7 +320,8 @@ def no_proxies(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
         return
     for index, item in enumerate(listed):
         if not has_reference(item) and not _is_address(item):
-            yield Trouble(("trusted_proxies", index), f"{item!r} is no exact address.")
+            shown = quoted(item, ("trusted_proxies", index))
+            yield Trouble(("trusted_proxies", index), f"{shown} is no exact address.")
 
 
 @rule(
@@ -348,12 +350,14 @@ def weak_compare(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     when=("digest_auth", "oauth1"),
 )
 def not_implemented(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    digest = text(as_object(entry.get("digest_auth")).get("algorithm"), "algorithm")
-    if digest is not None and digest.upper() != "MD5":
-        yield Trouble(("digest_auth", "algorithm"), f"{digest!r} is not implemented; only MD5 is.")
-    method = text(as_object(entry.get("oauth1")).get("signature_method"), "signature_method")
-    if method is not None and method.upper() not in {"HMAC-SHA1", "PLAINTEXT"}:
-        yield Trouble(("oauth1", "signature_method"), f"{method!r} never passes; use HMAC-SHA1.")
+    for check, key, known, advice in (
+        ("digest_auth", "algorithm", {"MD5"}, "is not implemented; only MD5 is"),
+        ("oauth1", "signature_method", {"HMAC-SHA1", "PLAINTEXT"}, "never passes; use HMAC-SHA1"),
+    ):
+        written = as_object(entry.get(check)).get(key)
+        found = text(written, key)
+        if found is not None and found.upper() not in known:
+            yield Trouble((check, key), f"{quoted(found, (check, key), written=written)} {advice}.")
 
 
 @rule(
@@ -370,7 +374,8 @@ def no_cleanup(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     mode = block.get("mode", "mask")
     known = text(mode, "mode")
     if not isinstance(mode, str) or (known is not None and known.lower() not in {"mask", "remove"}):
-        yield Trouble(("credential_cleanup", "mode"), f"The mode {mode!r} is neither mask nor remove.")
+        path = ("credential_cleanup", "mode")
+        yield Trouble(path, f"The mode {quoted(mode, path)} is neither mask nor remove.")
     if "fields" in block and not isinstance(block["fields"], list):
         yield Trouble(("credential_cleanup", "fields"), "fields must be a list of names.")
 
@@ -416,7 +421,8 @@ def misspelt(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 def insecure(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     value = entry.get("tls_insecure")
     if isinstance(value, str) and value:
-        yield Trouble(("tls_insecure",), f"The text {value!r} counts as true: any certificate is accepted.")
+        shown = quoted(value, ("tls_insecure",))
+        yield Trouble(("tls_insecure",), f"The text {shown} counts as true: any certificate is accepted.")
     elif value:
         yield Trouble(("tls_insecure",), "Any certificate is accepted.", WARNING)
 

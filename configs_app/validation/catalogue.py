@@ -140,6 +140,13 @@ READING = [
         "Divide the environment, or raise the limit.",
     ),
     About(
+        "J4",
+        Level.ERROR,
+        "A mark without its secret",
+        "Marks such as ‹secret 3f9a2c81d04b› stand for secrets while a document is edited; this one stands for none.",
+        "Copy the whole mark again, or type the value itself.",
+    ),
+    About(
         "A18",
         Level.ERROR,
         "A key twice",

@@ -19,6 +19,7 @@ from configs_app.validation.reading import (
     has_reference,
     key_of,
     nearest,
+    quoted,
     text,
     type_name,
 )
@@ -79,7 +80,8 @@ def module_needs(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
             if step.name and not has_reference(step.name):
                 meant = nearest(step.name, MODULES)
                 hint = f" Did you mean {meant!r}?" if meant else ""
-                yield Trouble((*step.path, "module"), f"{step.name!r} is no module the service has.{hint}")
+                place = (*step.path, "module")
+                yield Trouble(place, f"{quoted(step.name, place)} is no module the service has.{hint}")
             continue
         for key, known in step.module.keys.items():
             place = (*step.path, "module-config", key)
@@ -136,10 +138,10 @@ def _string_problems(path: tuple[str | int, ...], key: str, known: Key, value: o
     if found is None or (found == "" and not known.required):
         return
     if known.name and (problem := names.RULES[known.name](found)):
-        shown = "" if found == value else f" (becomes {found!r})"
-        yield Trouble(path, f"{key} {value!r}{shown} {problem}.")
+        becomes = "" if found == value else f" (becomes {quoted(found, path, written=value)})"
+        yield Trouble(path, f"{key} {quoted(value, path)}{becomes} {problem}.")
     if known.type == "string" and not known.takes(found):
-        yield Trouble(path, f"{key} is {' or '.join(known.values)}, not {found!r}.")
+        yield Trouble(path, f"{key} is {' or '.join(known.values)}, not {quoted(found, path, written=value)}.")
 
 
 @rule(
@@ -171,9 +173,10 @@ def no_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
         if found is None:
             meant = nearest(step.connection, pair.connections)
             hint = f" Did you mean {meant!r}?" if meant else ""
-            yield Trouble(place, f"There is no connection {step.connection!r}.{hint}")
+            yield Trouble(place, f"There is no connection {quoted(step.connection, place)}.{hint}")
         elif isinstance(found, dict) and isinstance(found.get("type"), str) and found["type"] != wanted:
-            yield Trouble(place, f"{step.connection!r} is of type {found['type']}; {step.name} needs {wanted}.")
+            kind = quoted(found["type"], ("type",))
+            yield Trouble(place, f"{step.connection!r} is of type {kind}; {step.name} needs {wanted}.")
 
 
 @rule(
@@ -244,7 +247,8 @@ def data_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     value = entry["data_type"]
     found = text(value, "data_type")
     if not isinstance(value, str) or (found is not None and found not in {"json", "blob"}):
-        yield Trouble(("data_type",), f"data_type is json or blob, not {value!r}: every request is refused.")
+        shown = quoted(value, ("data_type",))
+        yield Trouble(("data_type",), f"data_type is json or blob, not {shown}: every request is refused.")
     elif found == "blob":
         for step in pair.steps:
             if step.module is not None and not step.module.takes_blob:
@@ -296,8 +300,9 @@ def json_schema(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     try:
         jsonschema.validators.validator_for(schema).check_schema(schema)
     except jsonschema.SchemaError as error:
-        path = tuple(part for part in error.absolute_path)
-        yield Trouble(("json_schema", *path), f"This is no JSON Schema: {error.message[:200]}.")
+        place = ("json_schema", *error.absolute_path)
+        shown = quoted(error.instance, place)
+        yield Trouble(place, f"This is no JSON Schema: {shown} does not hold to {error.validator!r} here.")
         return
     except Exception as error:
         yield Trouble(("json_schema",), f"This is no JSON Schema ({type(error).__name__}).")
@@ -377,8 +382,8 @@ def typed_placeholder_of_connection(name: str, entry: Entry, pair: Pair) -> Iter
 def two_placeholders(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
         if "{$" in value and placeholders.is_trap(value):
-            becomes = placeholders.resolved(value, key_of(path))
-            yield Trouble(path, f"This is taken for one placeholder; without its variable it becomes {becomes!r}.")
+            becomes = quoted(placeholders.resolved(value, key_of(path)), path, written=value)
+            yield Trouble(path, f"This is taken for one placeholder; without its variable it becomes {becomes}.")
 
 
 @rule(
@@ -465,7 +470,7 @@ def reserved_characters(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble
     when=("port",),
 )
 def port_as_text(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    if entry.get("type") in {"mqtt", "activemq"} and "port" in entry and type_name(entry["port"]) != "integer":
+    if entry.get("type") in ("mqtt", "activemq") and "port" in entry and type_name(entry["port"]) != "integer":
         yield Trouble(("port",), f"port of {entry['type']} must be a whole number, not {type_name(entry['port'])}.")
 
 
@@ -507,18 +512,19 @@ def refused_host(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     host = text(entry.get("host"), "host") if "host" in entry else None
     if known is not None and known.checked:
         if host and (problem := hosts.host_problem(host, pair.target)):
-            yield Trouble(("host",), f"{host!r} {problem}.")
+            yield Trouble(("host",), f"{quoted(host, ('host',), written=entry['host'])} {problem}.")
         elif "host" in entry and entry["host"] and not isinstance(entry["host"], str):
             yield Trouble(("host",), f"host must be a text, not {type_name(entry['host'])}.")
-        port = entry.get("port")
-        port = text(port, "port") if isinstance(port, str) else port
+        written = entry.get("port")
+        port = text(written, "port") if isinstance(written, str) else written
         if port not in (None, "") and (problem := hosts.port_problem(port)):
-            yield Trouble(("port",), f"port {port!r} {problem}.")
+            yield Trouble(("port",), f"port {quoted(port, ('port',), written=written)} {problem}.")
         return
     if entry.get("type") == "activemq" and (host is not None or "host" not in entry):
         problem = hosts.reaches_inside(host or "localhost")
         if problem:
-            yield Trouble(("host",), f"{host or 'localhost'!r} {problem}.")
+            shown = quoted(host or "localhost", ("host",), written=entry.get("host"))
+            yield Trouble(("host",), f"{shown} {problem}.")
 
 
 @rule(
@@ -535,7 +541,8 @@ def refused_host_of_module(name: str, entry: Entry, pair: Pair) -> Iterator[Trou
         if step.name == "redis_publish" and redis.get("host") and not redis.get("allowed_hosts"):
             host = text(redis["host"], "host")
             if host and (problem := hosts.reaches_inside(host)):
-                yield Trouble(("redis", "host"), f"{host!r} {problem}.")
+                shown = quoted(host, ("redis", "host"), written=redis["host"])
+                yield Trouble(("redis", "host"), f"{shown} {problem}.")
         if step.name in {"http_webhook", "websocket"} and not step.config.get("allowed_hosts"):
             address = text(step.config.get("url"), "url")
             host = _host_of(address) if address else ""

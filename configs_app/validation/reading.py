@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from configs_app import secrets
 from configs_app.json_text import Path
 from configs_app.validation import placeholders
 from configs_app.validation.model import AUTHENTICATION, MODULES, Key, Module
@@ -29,14 +30,32 @@ def steps(entry: Mapping[str, Any]) -> Iterator[Step]:
     shared = as_object(entry.get("module-config"))
     chain = entry.get("chain")
     if chain is None:
-        name = str(entry.get("module") or "").strip()
+        name = _name(entry)
         yield Step(name, MODULES.get(name), shared, (), entry.get("connection"), in_chain=False)
         return
     for index, item in enumerate(chain if isinstance(chain, list) else []):
         value = {"module": item} if isinstance(item, str) else as_object(item)
-        name = str(value.get("module") or "").strip()
+        name = _name(value)
         config = {**shared, **as_object(value.get("module-config"))}
         yield Step(name, MODULES.get(name), config, ("chain", index), value.get("connection"), in_chain=True)
+
+
+def _name(value: Mapping[str, Any]) -> str:
+    module = value.get("module")
+    return module.strip() if isinstance(module, str) else ""
+
+
+def quoted(value: object, path: Path, *, written: object = None) -> str:
+    """A value as messages name it: never a secret, and no object that may hold some.
+
+    `path` is where it stands in its entry. `written` is what stands there when the value was made of it.
+    """
+    if isinstance(value, (dict, list)):
+        return f"this {type_name(value)}"
+    source = value if written is None else written
+    if isinstance(source, str) and secrets.is_secret(("", *path), source):
+        return "this secret"
+    return repr(value)
 
 
 def as_object(value: object) -> dict[str, Any]:
@@ -107,18 +126,18 @@ def fits(value: object, wanted: str | tuple[str, ...]) -> bool:
     return found in names or (found == "integer" and "number" in names)
 
 
-def misfit(key: str, known: Key, value: object) -> str:
+def misfit(path: Path, known: Key, value: object) -> str:
     """Why the service does not take a value for what it seems to be, or nothing; "must be a number, not string"."""
     if value is None:
         return "" if known.may_be_null else f"must be {_a(known.types)}, not null"
     if not fits(value, known.types):
         return f"must be {_a(known.types)}, not {type_name(value)}"
     if isinstance(value, str):
-        found = text(value, key)
+        found = text(value, key_of(path))
         if found is not None and not known.takes(found):
-            return f"is {' or '.join(known.values)}, not {found!r}"
+            return f"is {' or '.join(known.values)}, not {quoted(found, path, written=value)}"
         if found is not None and "integer" in known.types and not found.strip().isdecimal():
-            return f"must be a whole number, not {found!r}"
+            return f"must be a whole number, not {quoted(found, path, written=value)}"
     if isinstance(value, int | float):
         if known.least is not None and value < known.least:
             return f"must be {known.least:g} or more, not {value}"

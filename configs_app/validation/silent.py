@@ -25,7 +25,17 @@ from configs_app.validation.model import (
     Key,
     Module,
 )
-from configs_app.validation.reading import as_object, fits, has_reference, key_of, misfit, nearest, text, type_name
+from configs_app.validation.reading import (
+    as_object,
+    fits,
+    has_reference,
+    key_of,
+    misfit,
+    nearest,
+    quoted,
+    text,
+    type_name,
+)
 
 ERROR, WARNING, NOTE = Level.ERROR, Level.WARNING, Level.NOTE
 Entry = dict[str, Any]
@@ -148,7 +158,7 @@ def unknown_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     elif kind not in CONNECTIONS and not has_reference(kind):
         meant = LOOK_ALIKES.get(kind.strip().lower()) or nearest(kind.strip(), CONNECTIONS)
         hint = f" Did you mean {meant!r}?" if meant else ""
-        yield Trouble(("type",), f"No module uses connections of type {kind!r}.{hint}")
+        yield Trouble(("type",), f"No module uses connections of type {quoted(kind, ('type',))}.{hint}")
 
 
 @rule(
@@ -263,7 +273,8 @@ def altered_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
                 continue
             becomes = placeholders.sanitised(reference.default, key_of(path))
             if becomes != reference.default:
-                yield Trouble(path, f"The default of {reference.name} becomes {becomes!r}.")
+                shown = quoted(becomes, path, written=value)
+                yield Trouble(path, f"The default of {reference.name} becomes {shown}.")
 
 
 @rule(
@@ -279,7 +290,8 @@ def look_alike(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
         if "json_schema" in path[:1] or ("{" not in value):
             continue
         if found := placeholders.LOOK_ALIKE.search(value):
-            yield Trouble(path, f"{found[0]!r} is no placeholder and stays as it is.")
+            shown = quoted(found[0], path, written=value)
+            yield Trouble(path, f"{shown} is no placeholder and stays as it is.")
 
 
 @rule(
@@ -433,7 +445,7 @@ def _misfits(place: Path, block: Entry, keys: Mapping[str, Key]) -> Iterator[Tro
         known = keys.get(key)
         if known is None or type(value) is known.plain:
             continue
-        if problem := misfit(key, known, value):
+        if problem := misfit((*place, key), known, value):
             yield Trouble((*place, key), f"{key} {problem}.")
         elif isinstance(value, list) and key != "chain":
             for index, item in enumerate(value):
@@ -441,7 +453,9 @@ def _misfits(place: Path, block: Entry, keys: Mapping[str, Key]) -> Iterator[Tro
                 if not isinstance(item, str):
                     yield Trouble((*place, key, index), f"{key} lists strings, not {type_name(item)}.")
                 elif found is not None and not known.takes(found):
-                    yield Trouble((*place, key, index), f"{item!r} is none of {', '.join(known.values)}.")
+                    yield Trouble(
+                        (*place, key, index), f"{quoted(item, (*place, key))} is none of {', '.join(known.values)}."
+                    )
 
 
 def _own_config(entry: Entry, path: tuple[str | int, ...]) -> dict[str, Any]:
