@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from configs_app import changes, consequences, diffs, documents, validation
@@ -48,15 +49,16 @@ def change_list(request: ConsoleRequest, environment: str) -> HttpResponse:
 
 @require_POST
 def change_new(request: ConsoleRequest, environment: str) -> HttpResponse:
-    """Open a draft and go to the editor."""
+    """Begin a draft and go to the editor."""
     found = get_environment(request.user, environment, needs="change.edit")
-    change = changes.open_draft(found, actor=request.user)
+    change = changes.begin(found, actor=request.user)
     response = redirect("configs:change-edit", change.pk)
     if request.POST.get("kind") in Kind.values:
         response["Location"] += f"#{request.POST['kind']}"
     return response
 
 
+@never_cache  # an older copy, shown by the browser's Back, would look like lost text
 @require_http_methods(["GET", "POST"])
 def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
     """Both documents as text. A refused save shows everything that was typed again."""
@@ -84,14 +86,36 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
     return render(request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial)))
 
 
-def _keep(change: Change, form: ChangeForm, *, actor: User) -> Change:
+@require_POST
+def autosave(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """The editor's form, saved while somebody types: ``{"seen": stamp}``, or 422 with ``{"refused", "state"}``.
+
+    `state` is the change's: when it is no draft, only an explicit save goes on.
+    """
+    change = _get_change(request, pk, needs="change.edit")
+    form = ChangeForm(request.POST)
+    refused = ""
+    if form.is_valid():
+        try:
+            saved = _keep(change, form, actor=request.user, autosave=True)
+        except Refused as refusal:
+            refused = str(refusal)
+        else:
+            return JsonResponse({"seen": changes.stamp(saved)})
+    else:
+        refused = " ".join(f"{name}: {error}" for name, errors in form.errors.items() for error in errors)
+    change.refresh_from_db(fields=["state"])
+    return JsonResponse({"refused": refused, "state": change.state}, status=422)
+
+
+def _keep(change: Change, form: ChangeForm, *, actor: User, autosave: bool = False) -> Change:
     """Save what the editor sent; a document that is as its base is no part of the change."""
     kept, bases = _kept(change), form.bases()
     base_texts = {kind: _base_text(kind, bases[kind], change, kept) for kind in Kind.values}
     texts = form.texts(bases=base_texts)
     touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or EMPTY)}
     title, seen = form.cleaned_data["title"], form.cleaned_data["seen"] or None
-    return changes.save(change, touched, bases=bases, actor=actor, title=title, seen=seen)
+    return changes.save(change, touched, bases=bases, actor=actor, title=title, seen=seen, autosave=autosave)
 
 
 def _base_text(kind: str, base_id: int | None, change: Change, kept: dict[str, ChangedDocument]) -> str | None:

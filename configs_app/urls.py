@@ -22,5 +22,6 @@ urlpatterns = [
     path("e/<slug:environment>/changes/new/", change_views.change_new, name="change-new"),
     path("changes/<int:pk>/", change_views.change, name="change"),
     path("changes/<int:pk>/edit/", change_views.edit, name="change-edit"),
+    path("changes/<int:pk>/draft/", change_views.autosave, name="change-draft"),
     path("changes/<int:pk>/<slug:verb>/", change_views.act, name="change-act"),
 ]
