@@ -1,6 +1,6 @@
 from django.urls import path
 
-from configs_app import change_views, views
+from configs_app import change_views, presence_views, views
 
 app_name = "configs"
 urlpatterns = [
@@ -22,6 +22,7 @@ urlpatterns = [
     path("e/<slug:environment>/changes/new/", change_views.change_new, name="change-new"),
     path("changes/<int:pk>/", change_views.change, name="change"),
     path("changes/<int:pk>/edit/", change_views.edit, name="change-edit"),
+    path("changes/<int:pk>/editing/", presence_views.editing, name="change-editing"),
     path("changes/<int:pk>/draft/", change_views.autosave, name="change-draft"),
     path("changes/<int:pk>/<slug:verb>/", change_views.act, name="change-act"),
 ]
