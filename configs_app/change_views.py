@@ -87,25 +87,23 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def autosave(request: ConsoleRequest, pk: int) -> HttpResponse:
-    """The editor's form, saved while somebody types: ``{"seen": stamp}``, or 422 with ``{"refused", "state"}``.
+def draft(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """The editor's form, saved without leaving the page: ``{"seen": stamp}``, or 422 with ``{"refused": words}``.
 
-    `state` is the change's: when it is no draft, only an explicit save goes on.
+    Without the name of a button in it, nobody pressed one: it is an autosave.
     """
     change = _get_change(request, pk, needs="change.edit")
     form = ChangeForm(request.POST)
-    refused = ""
-    if form.is_valid():
-        try:
-            saved = _keep(change, form, actor=request.user, autosave=True)
-        except Refused as refusal:
-            refused = str(refusal)
-        else:
-            return JsonResponse({"seen": changes.stamp(saved)})
-    else:
-        refused = " ".join(f"{name}: {error}" for name, errors in form.errors.items() for error in errors)
-    change.refresh_from_db(fields=["state"])
-    return JsonResponse({"refused": refused, "state": change.state}, status=422)
+    pressed = not {"save", "review"}.isdisjoint(request.POST)
+    try:
+        if request.POST.get("person", "") not in {"", str(request.user.pk)}:
+            raise Refused(f"You are signed in as {request.user} now; somebody else typed this. Sign in as they did.")
+        if not form.is_valid():
+            raise Refused(" ".join(f"{name}: {error}" for name, errors in form.errors.items() for error in errors))
+        saved = _keep(change, form, actor=request.user, autosave=not pressed)
+    except Refused as refusal:
+        return JsonResponse({"refused": str(refusal)}, status=422)
+    return JsonResponse({"seen": changes.stamp(saved)})
 
 
 def _keep(change: Change, form: ChangeForm, *, actor: User, autosave: bool = False) -> Change:

@@ -23,6 +23,6 @@ urlpatterns = [
     path("changes/<int:pk>/", change_views.change, name="change"),
     path("changes/<int:pk>/edit/", change_views.edit, name="change-edit"),
     path("changes/<int:pk>/editing/", presence_views.editing, name="change-editing"),
-    path("changes/<int:pk>/draft/", change_views.autosave, name="change-draft"),
+    path("changes/<int:pk>/draft/", change_views.draft, name="change-draft"),
     path("changes/<int:pk>/<slug:verb>/", change_views.act, name="change-act"),
 ]

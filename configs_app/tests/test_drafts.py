@@ -27,7 +27,6 @@ class Answer:
     status: int
     seen: str = ""
     refused: str = ""
-    state: str = ""
 
 
 @pytest.fixture
@@ -99,7 +98,6 @@ def test_an_autosave_never_reopens_a_change(state: str) -> None:
     answer = autosave(change, as_=cast.olga, webhooks=NEWER)
 
     assert answer.status == 422
-    assert answer.state == state
     assert f"This change is {state}; saving makes it a draft again" in answer.refused
     assert change.state == state
     assert change.documents.get().text == NEW
@@ -157,6 +155,24 @@ def test_a_save_after_autosaves_is_recorded_with_what_was_saved(staging: Cast) -
     assert edits(change)[-1] == {"webhooks": digest}
     save(change, staging, NEW)
     assert len(edits(change)) == 2  # nothing new to record
+
+
+def test_pressing_save_on_the_page_is_no_autosave() -> None:
+    cast = testing.cast("production", protected=True)
+    testing.bundle(cast.environment)
+    change = testing.draft(cast.environment, actor=cast.olga, webhooks=NEW)
+    changes.propose(change, actor=cast.olga)
+    assert autosave(change, as_=cast.olga, webhooks=NEWER, save="1").status == 200
+    assert (change.state, change.documents.get().text) == ("draft", NEWER)
+    assert edits(change)[-1] == {"webhooks": change.documents.get().digest}
+
+
+def test_text_is_never_saved_under_another_persons_name(staging: Cast) -> None:
+    change = changes.open_draft(staging.environment, actor=staging.olga)
+    answer = autosave(change, as_=staging.adam, person=str(staging.olga.pk), webhooks=NEW)
+    assert answer.status == 422
+    assert "You are signed in as adam now; somebody else typed this" in answer.refused
+    assert not change.documents.exists()
 
 
 def test_what_is_proposed_is_recorded_even_when_only_autosaves_wrote_it() -> None:
