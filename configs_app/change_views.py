@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -148,6 +149,7 @@ def _editor(request: ConsoleRequest, change: Change, form: ChangeForm) -> dict[s
         "may": access.verbs(request.user, change.environment),
         "form": form,
         "tabs": tabs,
+        "max_bytes": settings.DOCUMENT_MAX_BYTES,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -221,6 +222,78 @@ def test_two_people_see_each_other_and_the_second_save_keeps_its_text(
     olga.get_by_role("button", name="Restore it").click()
     says(olga, "Saved at")
     assert stored(change) == MINE
+
+
+def test_a_file_replaces_the_text_and_undo_brings_it_back(
+    open_page: Open, web_process: Web, staging: Cast, tmp_path: Path
+) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=MINE)
+    page = open_page()
+    edit(page, web_process, "olga", change)
+    panel = page.locator("#panel-webhooks")
+
+    def choose(name: str, content: bytes) -> None:
+        (tmp_path / name).write_bytes(content)
+        with page.expect_file_chooser() as chooser:
+            panel.get_by_role("button", name="Open a file…").click()
+        chooser.value.set_files(tmp_path / name)
+
+    choose("new.json", b'\xef\xbb\xbf{"from": {"module": "log"}}\r\n')
+    panel.get_by_text("new.json is in the editor").wait_for()
+    assert typed(page) == '{"from": {"module": "log"}}\n'
+    says(page, "Saved at")
+    panel.locator(".cm-content").click()
+    page.keyboard.press("Control+Z")
+    assert typed(page) == MINE
+
+    says(page, "Saved at")
+    choose("latin.json", '{"a": "ü"}'.encode("latin-1"))
+    panel.get_by_text("latin.json is not text in UTF-8").wait_for()
+    choose("huge.json", b" " * (5 * 1024 * 1024))
+    panel.get_by_text("huge.json has 5.0 MB; a document may have 4.0 MB.").wait_for()
+    assert typed(page) == MINE
+
+    type_webhooks(page, "{}")
+    choose("connections.json", testing.text(testing.CONNECTIONS).encode())
+    page.get_by_role("button", name="Keep it").click()  # what is in the editor is not saved yet
+    assert typed(page) == "{}"
+    says(page, "Saved at")
+    choose("connections.json", testing.text(testing.CONNECTIONS).encode())
+    panel.get_by_text("These look like connections: they belong on the other tab.").wait_for()
+
+
+def test_a_dropped_file_and_a_pasted_one_and_the_text_as_it_stands_as_a_download(
+    open_page: Open, web_process: Web, staging: Cast
+) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=MINE)
+    page = open_page()
+    edit(page, web_process, "olga", change)
+    panel = page.locator("#panel-webhooks")
+    transfer = """(text) => {
+      const data = new DataTransfer();
+      data.items.add(new File([text], "dropped.json"));
+      return data;
+    }"""
+    dropped = page.evaluate_handle(transfer, '{"dropped": {"module": "log"}}')
+    panel.locator(".cm-content").dispatch_event("drop", {"dataTransfer": dropped})
+    panel.get_by_text("dropped.json is in the editor").wait_for()
+    assert typed(page) == '{"dropped": {"module": "log"}}'
+
+    with page.expect_download() as downloading:
+        panel.get_by_role("button", name="Download").click()
+    assert downloading.value.suggested_filename == "staging-webhooks.json"
+    assert downloading.value.path().read_text() == '{"dropped": {"module": "log"}}'
+
+    panel.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    paste = """(element, text) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text/plain", text);
+      element.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+    }"""
+    panel.locator(".cm-content").evaluate(paste, testing.text(testing.CONNECTIONS))
+    panel.get_by_text("These look like connections: they belong on the other tab.").wait_for()
+    assert "postgresql" in typed(page)
 
 
 def test_leaving_asks_only_while_something_is_unsaved(open_page: Open, web_process: Web, staging: Cast) -> None:
