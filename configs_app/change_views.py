@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from configs_app import acceptances, changes, consequences, diffs, documents, editor, secrets
@@ -48,15 +50,16 @@ def change_list(request: ConsoleRequest, environment: str) -> HttpResponse:
 
 @require_POST
 def change_new(request: ConsoleRequest, environment: str) -> HttpResponse:
-    """Open a draft and go to the editor."""
+    """Begin a draft and go to the editor."""
     found = get_environment(request.user, environment, needs="change.edit")
-    change = changes.open_draft(found, actor=request.user)
+    change = changes.begin(found, actor=request.user)
     response = redirect("configs:change-edit", change.pk)
     if request.POST.get("kind") in Kind.values:
         response["Location"] += f"#{request.POST['kind']}"
     return response
 
 
+@never_cache  # an older copy, shown by the browser's Back, would look like lost text
 @require_http_methods(["GET", "POST"])
 def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
     """Both documents as text, marks in place of their secrets. A refused save shows what was typed again."""
@@ -84,7 +87,27 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
     return render(request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial)))
 
 
-def _keep(change: Change, form: ChangeForm, *, actor: User) -> Change:
+@require_POST
+def draft(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """The editor's form, saved without leaving the page: ``{"seen": stamp}``, or 422 with ``{"refused": words}``.
+
+    Without the name of a button in it, nobody pressed one: it is an autosave.
+    """
+    change = get_change(request, pk, needs="change.edit")
+    form = ChangeForm(request.POST)
+    pressed = not {"save", "review"}.isdisjoint(request.POST)
+    try:
+        if request.POST.get("person", "") not in {"", str(request.user.pk)}:
+            raise Refused(f"You are signed in as {request.user} now; somebody else typed this. Sign in as they did.")
+        if not form.is_valid():
+            raise Refused(" ".join(f"{name}: {error}" for name, errors in form.errors.items() for error in errors))
+        saved = _keep(change, form, actor=request.user, autosave=not pressed)
+    except Refused as refusal:
+        return JsonResponse({"refused": str(refusal)}, status=422)
+    return JsonResponse({"seen": changes.stamp(saved)})
+
+
+def _keep(change: Change, form: ChangeForm, *, actor: User, autosave: bool = False) -> Change:
     """Save what the editor sent; a document that is as its base is no part of the change."""
     kept, bases = _kept(change), form.bases()
     title, seen = form.cleaned_data["title"], form.cleaned_data["seen"] or None
@@ -92,7 +115,7 @@ def _keep(change: Change, form: ChangeForm, *, actor: User) -> Change:
     base_texts = {kind: _base_text(change, kind, bases[kind]) for kind in Kind.values}
     texts = {kind: with_line_ends_of(base_texts[kind], text) for kind, text in restored.items()}
     touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or EMPTY)}
-    return changes.save(change, touched, bases=bases, actor=actor, title=title, seen=seen)
+    return changes.save(change, touched, bases=bases, actor=actor, title=title, seen=seen, autosave=autosave)
 
 
 def _base_text(change: Change, kind: str, base_id: int | None) -> str | None:
@@ -123,6 +146,7 @@ def _editor(request: ConsoleRequest, change: Change, form: ChangeForm) -> dict[s
         "may": access.verbs(request.user, change.environment),
         "form": form,
         "tabs": tabs,
+        "max_bytes": settings.DOCUMENT_MAX_BYTES,
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from django.db import transaction
 from webhook_agent import protocol
 
-from configs_app import acceptances, documents, validation
+from configs_app import acceptances, documents, sittings, validation
 from configs_app.models import (
     Approval,
     Bundle,
@@ -38,6 +38,20 @@ def open_draft(environment: Environment, *, actor: User, title: str = "") -> Cha
         change = Change.objects.create(environment=environment, title=title, author=actor, last_editor=actor)
         audit.record("change.opened", actor=actor, target=change)
     return change
+
+
+def begin(environment: Environment, *, actor: User) -> Change:
+    """A draft to type into: this person's own one that nobody has typed into yet, else a new one."""
+    untouched = Change.objects.filter(
+        environment=environment,
+        state=ChangeState.DRAFT,
+        author=actor,
+        last_editor=actor,
+        title="",
+        restores=None,
+        documents=None,
+    )
+    return untouched.select_related("environment").first() or open_draft(environment, actor=actor)
 
 
 def restore(revision: Revision, *, actor: User) -> Change:
@@ -67,16 +81,23 @@ def save(
     actor: User,
     title: str | None = None,
     seen: str | None = None,
+    autosave: bool = False,
 ) -> Change:
     """Keep what was typed, valid or not; the change is a draft again and its approvals are void.
 
     `bases` says which revision (its id) each text was typed over. `seen` is the `stamp` of the change that the
     editor showed: when somebody else saved since, this is refused and the caller still has the text.
+
+    An `autosave` is nobody's decision: it voids no approval, and it is refused after any other save, also after
+    one that the same person made on another page.
     """
     with transaction.atomic():
         change = _locked(change)
         _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
-        refuse_overtaken(change, seen, actor=actor)
+        if autosave and change.state != ChangeState.DRAFT:
+            voided = "" if change.state == ChangeState.REJECTED else " and voids its approvals"
+            raise Refused(f"This change is {change.state}; saving makes it a draft again{voided}.")
+        refuse_overtaken(change, seen, actor=actor, autosave=autosave)
         before = _digests(change)
         for kind, text in texts.items():
             base_id = bases.get(kind)
@@ -95,18 +116,25 @@ def save(
         change.last_editor = actor
         change.save()
         after = _digests(change)
-        if reopened or before != after:
+        new = sittings.begins(change, actor=actor) if autosave else after != sittings.recorded(change, before)
+        if reopened or new:
             audit.record("change.edited", actor=actor, target=change, digests=after, reopened=reopened)
     return change
 
 
-def refuse_overtaken(change: Change, seen: str | None, *, actor: User) -> None:
-    """Refused when somebody else saved since the editor showed the change with the stamp `seen`."""
-    if seen is not None and seen != stamp(change) and change.last_editor_id != actor.pk:
+def refuse_overtaken(change: Change, seen: str | None, *, actor: User, autosave: bool = False) -> None:
+    """Refused when the change was saved since the editor showed it (`seen`): by somebody else, or from another page."""
+    if seen == stamp(change) or (seen is None and not autosave):
+        return
+    if change.last_editor_id != actor.pk:
         raise Refused(
             f"{change.last_editor} saved this change while you were typing. Copy your text, reload, "
             "and put it together with theirs."
         )
+    _need(
+        not autosave,
+        "You saved this change from another page meanwhile. Saving here replaces that text with this one.",
+    )
 
 
 def propose(change: Change, *, actor: User) -> Change:

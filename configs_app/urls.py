@@ -1,6 +1,6 @@
 from django.urls import path
 
-from configs_app import acceptance_views, change_views, views
+from configs_app import acceptance_views, change_views, presence_views, views
 
 app_name = "configs"
 urlpatterns = [
@@ -25,5 +25,7 @@ urlpatterns = [
     path("changes/<int:pk>/accept/", acceptance_views.accept, name="change-accept"),
     path("e/<slug:environment>/accepted/", acceptance_views.acceptance_list, name="acceptances"),
     path("accepted/<int:pk>/end/", acceptance_views.end, name="acceptance-end"),
+    path("changes/<int:pk>/editing/", presence_views.editing, name="change-editing"),
+    path("changes/<int:pk>/draft/", change_views.draft, name="change-draft"),
     path("changes/<int:pk>/<slug:verb>/", change_views.act, name="change-act"),
 ]

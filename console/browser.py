@@ -32,6 +32,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# A refusal, and a server that is away: what the browser and htmx say of it.
+EXPECTED = ("status of 422", "net::ERR", "htmx:sendError", "htmx:afterRequest")
 PACKAGE = ROOT / "assets" / "browser"
 CACHE = ROOT / ".cache" / "chromium"
 FONTS = """<?xml version="1.0"?>
@@ -130,7 +132,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     complaints = list(problems)  # before closing: that interrupts event streams, and the pages say so
     for context in contexts:
         context.close()
-    unexpected = [text for text in complaints if "net::ERR" not in text and "status of 422" not in text]
+    unexpected = [text for text in complaints if not any(words in text for words in EXPECTED)]
     assert not unexpected, f"the page complained: {unexpected}"
 
 

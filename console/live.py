@@ -28,7 +28,8 @@ STREAM_SECONDS = 15 * 60.0  # then the browser reconnects, and access is looked 
 _publisher: redis.Redis | None = None
 
 
-def _connection() -> redis.Redis:
+def connection() -> redis.Redis:
+    """For short commands: it gives up after two seconds."""
     global _publisher
     if _publisher is None:
         _publisher = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1)
@@ -38,7 +39,7 @@ def _connection() -> redis.Redis:
 def ping(environment_id: int, *topics: str) -> None:
     """Tell open pages of an environment that these things changed. Call it after the commit."""
     try:
-        _connection().publish(CHANNEL, json.dumps([environment_id, *topics]))
+        connection().publish(CHANNEL, json.dumps([environment_id, *topics]))
     except redis.RedisError as error:
         logger.warning("No ping sent (%s); pages catch up by themselves.", type(error).__name__)
 
@@ -52,14 +53,14 @@ def forget() -> None:
 def beat() -> None:
     """A worker has carried out beat's tick: what `doctor` and the pages know them alive by."""
     try:
-        _connection().set(HEARTBEAT_KEY, time.time(), ex=3600)
+        connection().set(HEARTBEAT_KEY, time.time(), ex=3600)
     except redis.RedisError as error:
         logger.warning("No heartbeat left (%s).", type(error).__name__)
 
 
 def heartbeat() -> datetime | None:
     """When the last tick was carried out; None if that is unknown. Raises RedisError."""
-    value = _connection().get(HEARTBEAT_KEY)
+    value = connection().get(HEARTBEAT_KEY)
     return datetime.fromtimestamp(float(str(value, "ascii")), UTC) if isinstance(value, bytes) else None
 
 

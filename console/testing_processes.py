@@ -100,6 +100,10 @@ class Process:
 class Web(Process):
     url = ""
 
+    def start(self) -> None:
+        super().start()
+        until(lambda: _ok(f"{self.url}/healthz"), what="the web server")
+
 
 class SampleInstance(Process):
     """A real sample service with the agent in it."""
@@ -144,7 +148,6 @@ def web_process(transactional_db: None, scratch: Path) -> Iterator[Web]:
     web = Web(command, _environment(), scratch / "web.log")
     web.url = f"http://127.0.0.1:{port}"
     web.start()
-    until(lambda: _ok(f"{web.url}/healthz"), what="the web server")
     yield web
     web.stop()
     _print_output(web)

@@ -102,6 +102,11 @@ function enhance(textarea) {
   });
   textarea.hidden = true;
   textarea.after(view.dom);
+  textarea.addEventListener("console:replace", (event) => {
+    event.preventDefault();
+    const changes = { from: 0, to: view.state.doc.length, insert: event.detail.text };
+    view.dispatch({ changes, userEvent: "input.replace" }); // one step for undo
+  });
   document.addEventListener("htmx:afterSwap", (event) => {
     if (!event.target.closest?.(`[data-findings-for="${textarea.id}"]`)) return;
     const server = serverFindings(textarea, view);

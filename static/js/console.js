@@ -1,5 +1,7 @@
 // Small things that make pages easier to use. Every page works without them.
 
+import { forgetAll as forgetDrafts, names as keptDrafts } from "./kept.js";
+
 const MINUTE = 60;
 
 function ago(seconds) {
@@ -58,16 +60,28 @@ document.addEventListener("submit", (event) => {
   );
 });
 
-// Leaving a page with unsaved typing asks first.
-let dirty = false;
+// Leaving a page with unsaved typing asks first. The editor takes data-unsaved away when it has saved by itself.
 document.addEventListener("input", (event) => {
-  if (event.target.closest("form[data-guard]")) dirty = true;
+  const form = event.target.closest("form[data-guard]");
+  if (form) form.dataset.unsaved = "yes";
 });
 document.addEventListener("submit", (event) => {
-  if (event.target.matches("form[data-guard]")) dirty = false;
+  if (event.target.matches("form[data-guard]") && !event.defaultPrevented) delete event.target.dataset.unsaved;
 });
 addEventListener("beforeunload", (event) => {
-  if (dirty) event.preventDefault();
+  if (document.querySelector("form[data-guard][data-unsaved]")) event.preventDefault();
+});
+
+// Whoever signs out leaves no text behind in this browser.
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-sign-out]")) return;
+  const words = "This browser keeps text of yours that could not be saved. Signing out removes it. Sign out?";
+  if (keptDrafts().length && !confirm(words)) {
+    event.preventDefault();
+    return;
+  }
+  document.documentElement.dataset.signingOut = "yes";
+  forgetDrafts();
 });
 
 // Tick all; say how many are ticked; keep ticks and focus when live rows are replaced.

@@ -1,0 +1,3 @@
+// The change editor around the two texts; the text fields themselves are assets/src/editor.js.
+import "./drafts.js";
+import "./files.js";

@@ -1,0 +1,263 @@
+// The editor's form saves itself: soon after a pause in typing, now and then during it, and when the tab is left. What
+// cannot be delivered stays on the page and in this browser (kept.js) until it can. A save that voids approvals or
+// replaces another save is left to the person and their button.
+
+import { forget, keep, keptUnder } from "./kept.js";
+import { replaceText } from "./replace.js";
+
+const PAUSE = 2000;
+const LONGEST = 10_000; // of typing without a pause
+const RETRY = 5000;
+const OUTLIVES_PAGE = 60_000; // bytes; browsers refuse keepalive requests above 64 KiB
+
+const form = document.querySelector("form[data-draft]");
+const status = document.getElementById("draft-status");
+const mine = `${form.dataset.person}:${form.dataset.change}:`;
+const name = mine + crypto.getRandomValues(new Uint32Array(2)).join("");
+
+let saved = form.hasAttribute("data-unsaved") ? null : values(); // what the console has; null: not what is shown
+const opened = form.elements.seen.value;
+let seen = opened;
+let waiting = form.dataset.state !== "draft"; // for the person to press Save
+let trouble = false; // the last save did not arrive
+let typingSince = 0;
+let timer = 0;
+let sending = null;
+let inFlight = null; // the values being sent
+
+function values() {
+  const { csrfmiddlewaretoken, seen, ...rest } = Object.fromEntries(new FormData(form));
+  return rest;
+}
+
+function same(one, other) {
+  return Object.keys(one).every((field) => one[field] === other?.[field]);
+}
+
+const isUnsaved = () => form.hasAttribute("data-unsaved");
+
+function say(words) {
+  if (status.textContent !== words) status.textContent = words;
+}
+
+const banners = Object.fromEntries(
+  ["refused", "signed-out", "restore"].map((which) => [which, document.getElementById(`draft-${which}`)]),
+);
+
+function show(which, words = "") {
+  banners[which].hidden = false;
+  if (words) banners[which].querySelector("[data-words]").textContent = words;
+}
+
+const clock = (at) => new Date(at).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+// --- when
+
+form.addEventListener("input", () => {
+  if (!isUnsaved() && !waiting) say("Not saved yet.");
+  form.dataset.unsaved = "yes";
+  delete document.documentElement.dataset.signingOut;
+  typingSince ||= Date.now();
+  const delay = Math.min(PAUSE, Math.max(0, typingSince + LONGEST - Date.now()));
+  later(delay);
+});
+
+function later(delay) {
+  clearTimeout(timer);
+  timer = setTimeout(autosave, delay);
+}
+
+async function autosave() {
+  clearTimeout(timer);
+  typingSince = 0;
+  if (!isUnsaved()) return;
+  if (same(values(), saved)) {
+    settle();
+    return;
+  }
+  if (waiting) {
+    keepHere();
+    say("Not saved yet: press “Save draft”.");
+    return;
+  }
+  if (!sending) await send(null);
+}
+
+document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && autosave());
+addEventListener("beforeunload", autosave);
+addEventListener("pagehide", () => isUnsaved() && !document.documentElement.dataset.signingOut && keepHere());
+for (const back of ["focus", "online"]) addEventListener(back, () => trouble && autosave());
+addEventListener("focus", refreshToken);
+
+// The buttons save in the same way, so that a save which does not arrive leaves the page as it is.
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  clearTimeout(timer);
+  form.dataset.unsaved = "yes";
+  await sending;
+  const arrived = await send(event.submitter);
+  if (arrived && event.submitter?.name === "review") location.assign(form.dataset.review);
+});
+
+// --- how
+
+// Whether it arrived. With a submitter it is the person's own save.
+function send(submitter) {
+  sending = deliver(submitter).finally(() => {
+    sending = inFlight = null;
+  });
+  return sending;
+}
+
+async function deliver(submitter) {
+  const sent = (inFlight = values());
+  refreshToken();
+  const body = submitter ? new FormData(form, submitter) : new FormData(form);
+  body.set("person", form.dataset.person);
+  let answer;
+  try {
+    answer = await fetch(form.dataset.draft, { method: "POST", body, redirect: "manual", keepalive: small(sent) });
+  } catch {
+    return failed("Not saved: the console does not answer. Trying again.");
+  }
+  if (answer.type === "opaqueredirect") return signedOut();
+  if (answer.status === 403 || answer.status === 404) {
+    return refuse("The console no longer lets you edit this change. Copy your text before you leave.");
+  }
+  const told = answer.headers.get("Content-Type") === "application/json" ? await answer.json() : {};
+  if (answer.status === 422) return refuse(told.refused);
+  if (answer.status < 500 && !answer.ok) return refuse(`The console did not take this text (${answer.status}).`);
+  if (!answer.ok) return failed(`Not saved: the console answered ${answer.status}. Trying again.`);
+
+  saved = sent;
+  seen = form.elements.seen.value = told.seen;
+  waiting = trouble = false;
+  banners.refused.hidden = banners["signed-out"].hidden = true;
+  if (same(values(), saved)) settle();
+  else later(PAUSE);
+  say(`Saved ${submitter ? "as a draft " : ""}at ${clock(told.seen)}.`);
+  return true;
+}
+
+function settle() {
+  delete form.dataset.unsaved;
+  forget(name);
+}
+
+function failed(words) {
+  trouble = true;
+  inFlight = null;
+  say(keepHere() ? `${words} Your text is kept in this browser.` : `${words} Leave this page open.`);
+  later(RETRY);
+  return false;
+}
+
+function refuse(words) {
+  waiting = true;
+  inFlight = null;
+  keepHere();
+  say("Not saved.");
+  show("refused", words);
+  return false;
+}
+
+function signedOut() {
+  trouble = true;
+  inFlight = null;
+  if (isUnsaved()) {
+    keepHere();
+    later(RETRY);
+    say("Not saved: you are signed out.");
+  }
+  show("signed-out");
+  return false;
+}
+
+function small(sent) {
+  const text = Object.values(sent).join("\n");
+  return new Blob([text]).size + text.split("\n").length < OUTLIVES_PAGE;
+}
+
+// Signing in, here or in another tab, changes the token; the cookie always has today's.
+function token() {
+  return document.cookie.match(/(?:^|;\s*)csrftoken=([^;]+)/)?.[1];
+}
+
+function refreshToken() {
+  for (const field of document.querySelectorAll("[name=csrfmiddlewaretoken]")) field.value = token() ?? field.value;
+}
+
+document.addEventListener("htmx:configRequest", (event) => {
+  if (token()) event.detail.headers["X-CSRFToken"] = token();
+});
+
+// htmx would follow the way to the sign-in page, and the text with it.
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const { xhr } = event.detail;
+  if (xhr.getResponseHeader("HX-Redirect")) {
+    event.preventDefault();
+    signedOut();
+  } else if (xhr.status < 400 && !banners["signed-out"].hidden) {
+    banners["signed-out"].hidden = true;
+    autosave();
+  }
+});
+
+// --- what a closed tab, a crash or an ended session left here
+
+// Only what the console does not have. Texts with secrets shown are not for keeping.
+function keepHere() {
+  if (form.hasAttribute("data-secrets-shown")) return false;
+  const now = values();
+  const fields = {};
+  for (const [field, value] of Object.entries(now)) {
+    if (value !== saved?.[field]) fields[field] = value;
+    if (fields[field] !== undefined && `${field}_base` in now) fields[`${field}_base`] = now[`${field}_base`];
+  }
+  if (!Object.keys(fields).length) return true;
+  const sent = inFlight !== null && same(now, inFlight);
+  return keep(name, { at: Date.now(), seen, sent, fields });
+}
+
+function offer() {
+  const [kept] = keptUnder(mine).filter(({ name: other, copy }) => {
+    if (other === name) return false;
+    // A save that was under way when the tab closed has moved the stamp, if it arrived.
+    const arrived = copy.sent && copy.seen !== opened && form.dataset.lastEditor === form.dataset.person;
+    const needed = !arrived && !same(copy.fields, values());
+    if (!needed) forget(other);
+    return needed;
+  });
+  banners.restore.hidden = !kept;
+  if (!kept) return;
+  const { at, fields } = kept.copy;
+  const shown = values();
+  const sizes = Object.keys(fields)
+    .filter((field) => document.querySelector(`textarea[name="${field}"]`) && fields[field] !== shown[field])
+    .map((field) => ` ${field}.json: ${count(fields[field])} characters typed, ${count(shown[field])} here.`);
+  const since = kept.copy.seen === opened ? "" : ` The change was saved since, at ${clock(opened)}.`;
+  const day = new Date(at).toDateString() === new Date().toDateString() ? "" : ` on ${new Date(at).toISOString().slice(0, 10)}`;
+  show("restore", `Text typed at ${clock(at)}${day} was not saved.${since}${sizes.join("")}`);
+  banners.restore.querySelector("[data-restore]").onclick = () => restore(kept);
+  banners.restore.querySelector("[data-discard]").onclick = () => {
+    forget(kept.name);
+    offer();
+  };
+}
+
+const count = (text) => text.length.toLocaleString("en");
+
+function restore({ name: other, copy }) {
+  for (const [field, value] of Object.entries(copy.fields)) {
+    const element = form.elements[field];
+    if (element?.matches("textarea")) replaceText(element, value);
+    else if (element) element.value = value;
+  }
+  form.dispatchEvent(new Event("input"));
+  keepHere();
+  forget(other);
+  offer();
+}
+
+offer();
+if (!waiting) say(saved ? "Saves by itself." : "Not saved.");

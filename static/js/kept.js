@@ -1,0 +1,57 @@
+// Typed text that the console does not have yet, kept in this browser until it does. Documents hold secrets, so a copy
+// lives as briefly as it can: it goes when a save arrives, at sign-out, and after three days.
+
+const PREFIX = "draft:";
+const LONGEST = 3 * 86400 * 1000;
+
+// copy: { at: milliseconds, seen: stamp, sent: whether a save was under way, fields: name → text }. False: no room.
+export function keep(name, copy) {
+  try {
+    localStorage.setItem(PREFIX + name, JSON.stringify(copy));
+    return true;
+  } catch {
+    forget(name);
+    return false;
+  }
+}
+
+export function forget(name) {
+  try {
+    localStorage.removeItem(PREFIX + name);
+  } catch {
+    // this browser keeps nothing
+  }
+}
+
+// The copies whose name begins so, as { name, copy }, newest first. What is too old goes.
+export function keptUnder(start) {
+  const found = [];
+  for (const name of names()) {
+    const copy = read(name);
+    if (!copy || Date.now() - copy.at > LONGEST) forget(name);
+    else if (name.startsWith(start)) found.push({ name, copy });
+  }
+  return found.sort((one, other) => other.copy.at - one.copy.at);
+}
+
+export function forgetAll() {
+  for (const name of names()) forget(name);
+}
+
+export function names() {
+  try {
+    return Object.keys(localStorage)
+      .filter((key) => key.startsWith(PREFIX))
+      .map((key) => key.slice(PREFIX.length));
+  } catch {
+    return [];
+  }
+}
+
+function read(name) {
+  try {
+    return JSON.parse(localStorage.getItem(PREFIX + name));
+  } catch {
+    return null;
+  }
+}
