@@ -9,7 +9,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from configs_app import changes, consequences, diffs, documents, validation
+from configs_app import changes, consequences, diffs, documents, reading, validation
 from configs_app.forms import ChangeForm
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
 from console import access
@@ -138,7 +138,9 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
     may = access.verbs(request.user, found.environment)
     own = request.user.pk in {found.author_id, found.last_editor_id}
     findings = {document.kind: changes.findings(document) for document in changed}
+    shown = reading.asked(request)
     context = {
+        "reading": shown,
         "change": found,
         "environment": found.environment,
         "may": may,
@@ -147,7 +149,7 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
             {
                 "document": document,
                 "findings": findings[document.kind],
-                "lines": diffs.lines(document.base.text if document.base else None, document.text),
+                "difference": shown.between(document.base.text if document.base else None, document.text),
             }
             for document in changed
         ],

@@ -8,7 +8,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import changes, diffs, documents, secrets, validation
+from configs_app import changes, documents, secrets, validation
 from configs_app.forms import as_lf, with_line_ends_of
 from configs_app.models import Revision
 from console import access, audit
@@ -83,28 +83,6 @@ def restore(request: ConsoleRequest, environment: str, kind: str, number: int) -
         messages.error(request, str(refusal))
         return redirect("configs:document", environment, kind)
     return redirect("configs:change", change.pk)
-
-
-@require_safe
-def compare(request: ConsoleRequest, environment: str, kind: str) -> HttpResponse:
-    """Two revisions of one document, older first unless asked otherwise."""
-    found = _get_environment(request, environment, kind, needs="environment.view")
-    chosen = [request.GET.get(name, "") for name in ("from", "to")]
-    if not all(number.isdigit() for number in chosen):
-        messages.error(request, "Choose two revisions to compare.")
-        return redirect("configs:document", environment, kind)
-    old, new = (_get_revision(request, environment, kind, int(number), needs="environment.view") for number in chosen)
-    context = {
-        "environment": found,
-        "may": access.verbs(request.user, found),
-        "kind": kind,
-        "kinds": Kind.values,
-        "old": old,
-        "new": new,
-        "entries": diffs.entries(old.text, new.text),
-        "lines": diffs.lines(old.text, new.text),
-    }
-    return render(request, "configs_app/compare.html", context)
 
 
 @require_POST
