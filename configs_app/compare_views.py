@@ -31,6 +31,7 @@ def compare(request: ConsoleRequest, environment: str, kind: str) -> HttpRespons
         "kind": kind,
         "environments": Environment.objects.visible_to(request.user),
         "reading": reading.asked(request),
+        "offered": revisions.names(found, kind),
         "sides": {side: _asked(request, side, found) for side in SIDES},
     }
     try:

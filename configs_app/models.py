@@ -70,6 +70,46 @@ class Revision(models.Model):
         return self.document.environment
 
 
+class RevisionNote(models.Model):
+    """What people know about a revision and it does not say itself; the revision stays as it is."""
+
+    revision = models.OneToOneField(Revision, on_delete=models.PROTECT, related_name="note")
+    text = models.TextField(max_length=2000)
+    editor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    edited_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"note on {self.revision}"
+
+
+class RevisionPin(models.Model):
+    """A revision that stands first in its document's history."""
+
+    revision = models.OneToOneField(Revision, on_delete=models.PROTECT, related_name="pin")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"pin of {self.revision}"
+
+
+class RevisionTag(models.Model):
+    """A short word for one revision of a document, like good-monday; it can be put on another one."""
+
+    document = models.ForeignKey(Document, on_delete=models.PROTECT, related_name="tags")
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="tags")
+    name = models.CharField(max_length=40)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["document", "name"], name="revision_tag_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Bundle(models.Model):
     """The pair of revisions an environment should run. The highest number is its desired state. Immutable."""
 

@@ -35,6 +35,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "configs:revision"): READ,
     ("POST", "configs:revision-download"): WORK,
     ("POST", "configs:revision-restore"): DO_WORK,
+    ("POST", "configs:revision-marks"): DO_WORK,
     ("GET", "configs:changes"): READ,
     ("POST", "configs:change-new"): DO_WORK,
     ("GET", "configs:change"): READ,

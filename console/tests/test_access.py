@@ -95,7 +95,11 @@ def test_the_matrix_holds(arguments: dict[str, list[object]], role: str, method:
     if PEOPLE[role]:
         client.force_login(User.objects.get(username=PEOPLE[role]))
 
-    answer = client.get(address) if method == "GET" else client.post(address, {"instance": arguments["instance"][0]})
+    answer = (
+        client.get(address)
+        if method == "GET"
+        else client.post(address, {"instance": arguments["instance"][0], "do": "pin"})
+    )
 
     expected = MATRIX[method, name][ROLES.index(role)]
     if (method, name, expected) == ("POST", "sync:sync", 302) and role != "nobody":
