@@ -8,7 +8,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from configs_app import reading, revisions
+from configs_app import diffs, reading, revisions
 from configs_app.models import Revision
 from console import access
 from console.errors import Refused
@@ -40,12 +40,15 @@ def compare(request: ConsoleRequest, environment: str, kind: str) -> HttpRespons
         return render(request, "configs_app/compare.html", {**context, "refusal": refusal}, status=404)
     old, new = chosen
     if old is not None and new is not None:
+        name = request.GET.get("entry")
+        texts = [side.text if name is None else diffs.alone(side.text, name) for side in (old, new)]
         elsewhere = old.environment != new.environment or old.environment != found
         context |= {
             "old": old,
             "new": new,
             "names": [f"{side.environment} r{side.number}" if elsewhere else f"r{side.number}" for side in (old, new)],
-            "difference": context["reading"].between(old.text, new.text),
+            "entry": name,
+            "difference": context["reading"].between(texts[0], texts[1] or "{}"),
         }
     return render(request, "configs_app/compare.html", context)
 

@@ -18,7 +18,7 @@ from configs_app.entry_diff import EntryChanges, compared, entries
 from configs_app.json_text import JsonError, Member, members
 from configs_app.line_diff import LineMatcher
 
-__all__ = ["Difference", "EntryChanges", "Line", "Row", "between", "entries", "lines"]
+__all__ = ["Difference", "EntryChanges", "Line", "Row", "alone", "between", "entries", "lines"]
 
 Mark = Literal["added", "removed", "same", "gap"]
 
@@ -84,6 +84,12 @@ class _Step(NamedTuple):
 def lines(old: str | None, new: str, *, context: int = CONTEXT, show_secrets: bool = False) -> list[Line]:
     """A unified diff, whole. Secrets are masked unless asked for."""
     return between(old, new, context=context, most=None, show_secrets=show_secrets).lines
+
+
+def alone(text: str, name: str) -> str | None:
+    """The document with nothing but this entry, as it was typed; None where there is no such entry."""
+    found = [member for member in members(text) if member.name == name]
+    return f"{{\n  {text[found[-1].key : found[-1].end]}\n}}\n" if found else None
 
 
 def between(

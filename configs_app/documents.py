@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Max
 from webhook_agent import protocol
 
-from configs_app import validation
+from configs_app import entry_history, validation
 from configs_app.models import Bundle, Document, Revision, RevisionSource
 from console import audit
 from console.errors import Refused
@@ -47,7 +47,7 @@ def add_revision(
     document, _ = Document.objects.get_or_create(environment=environment, kind=kind)
     parent = document.revisions.order_by("-number").first()
     content = protocol.parse(text)
-    return Revision.objects.create(
+    revision = Revision.objects.create(
         document=document,
         number=parent.number + 1 if parent else 1,
         digest=protocol.digest(content),
@@ -60,6 +60,8 @@ def add_revision(
         parent=parent,
         restored_from=restored_from,
     )
+    entry_history.record(revision, before=parent.text if parent else None, after=text)
+    return revision
 
 
 def add_bundle(environment: Environment, revisions: Mapping[str, Revision], *, author: User | None) -> Bundle:

@@ -93,6 +93,18 @@ def compared(old: Iterable[Member], new: Iterable[Member]) -> EntryChanges:
     )
 
 
+def touched(old: str | None, new: str) -> Iterator[tuple[str, str]]:
+    """Every entry that is not the same as JSON: its name, and "added", "changed" or "removed"."""
+    before = {member.name: member for member in members(old)} if old is not None else {}
+    after = {member.name: member for member in members(new)}
+    for name, member in after.items():
+        if name not in before:
+            yield name, "added"
+        elif before[name].text != member.text and canonical(before[name].value) != canonical(member.value):
+            yield name, "changed"
+    yield from ((name, "removed") for name in before if name not in after)
+
+
 def differing(old: object, new: object, path: str = "") -> Iterator[str]:
     """Where two values differ, as paths for people: ``module-config.topic``, ``chain[1].queue``. No values."""
     if isinstance(old, dict) and isinstance(new, dict):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -68,6 +70,35 @@ class Revision(models.Model):
     @property
     def environment(self) -> Environment:
         return self.document.environment
+
+
+class RevisionEntry(models.Model):
+    """That a revision added, changed or removed one entry. Names and words only: no content, and no digest of any
+    that could be guessed at. Written with its revision; a trigger refuses UPDATE and DELETE.
+    """
+
+    class Word(models.TextChoices):
+        ADDED = "added"
+        CHANGED = "changed"
+        REMOVED = "removed"
+
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="touched")
+    key = models.TextField()  # the entry's name as a JSON string: any name fits, also one that is no valid text
+    word = models.CharField(max_length=10, choices=Word.choices)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(word__in=["added", "changed", "removed"]), name="revision_entry_word_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.word} in {self.revision}"
+
+    @property
+    def name(self) -> str:
+        return str(json.loads(self.key))
 
 
 class RevisionNote(models.Model):

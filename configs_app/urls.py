@@ -1,11 +1,12 @@
 from django.urls import path
 
-from configs_app import change_views, compare_views, mark_views, views
+from configs_app import change_views, compare_views, entry_views, mark_views, views
 
 app_name = "configs"
 urlpatterns = [
     path("e/<slug:environment>/documents/<slug:kind>/", views.document, name="document"),
     path("e/<slug:environment>/documents/<slug:kind>/compare/", compare_views.compare, name="compare"),
+    path("e/<slug:environment>/documents/<slug:kind>/entry/", entry_views.entry, name="entry"),
     path("e/<slug:environment>/documents/<slug:kind>/validate/", views.validate, name="validate"),
     path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/", views.revision, name="revision"),
     path(

@@ -10,7 +10,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import changes, documents, revisions, running, secrets, validation
+from configs_app import changes, documents, entry_views, revisions, running, secrets, validation
 from configs_app.forms import as_lf, with_line_ends_of
 from configs_app.models import Revision
 from console import access, audit
@@ -20,6 +20,7 @@ from instances_app.models import OTHER, Environment, Kind
 from instances_app.shortcuts import get_environment
 
 HISTORY = 50
+MOST_TEXT = 256 * 1024  # bytes of a document that its page shows unasked
 
 
 @require_safe
@@ -33,11 +34,19 @@ def document(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
         "may": access.verbs(request.user, found),
         "kind": kind,
         "current": current,
-        "text": secrets.masked(current.text) if current else "",
-        "running": running.of_document(found, kind) if current else None,
+        **(_current(request, found, kind, current) if current else {}),
         **_history(request, found, kind),
     }
     return render(request, "configs_app/document.html", context)
+
+
+def _current(request: ConsoleRequest, environment: Environment, kind: str, current: Revision) -> dict[str, Any]:
+    shown = current.size <= MOST_TEXT or request.GET.get("text") == "all"
+    return {
+        "text": secrets.masked(current.text) if shown else None,
+        "running": running.of_document(environment, kind),
+        **entry_views.table(request, environment, kind, current),
+    }
 
 
 def _history(request: ConsoleRequest, environment: Environment, kind: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "instances:instance-check"): DO_CHECK,
     ("GET", "configs:document"): READ,
     ("GET", "configs:compare"): READ,
+    ("GET", "configs:entry"): READ,
     ("POST", "configs:validate"): WORK,
     ("GET", "configs:revision"): READ,
     ("POST", "configs:revision-download"): WORK,

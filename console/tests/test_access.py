@@ -66,6 +66,7 @@ def which(name: str) -> str | None:
         "configs:changes": "environment",
         "configs:change-new": "environment",
         "configs:compare": "document",
+        "configs:entry": "document",
         "configs:validate": "document",
         "configs:document": "document",
         "instances:instance-new": "environment",
@@ -91,6 +92,8 @@ def test_the_matrix_holds(arguments: dict[str, list[object]], role: str, method:
     address = reverse(name, args=arguments[kind] if kind else [])
     if name == "configs:compare":
         address += "?from=1&to=1"
+    if name == "configs:entry":
+        address += "?name=orders"
     client = Client()
     if PEOPLE[role]:
         client.force_login(User.objects.get(username=PEOPLE[role]))
