@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from console import sealing
-from instances_app.models import Environment, Kind
+from instances_app.models import Environment, Instance, Kind
 
 
 class Document(models.Model):
@@ -172,6 +172,26 @@ class Bundle(models.Model):
     def digests(self) -> dict[str, str]:
         """kind → 64 hex digits, for the documents this bundle has."""
         return {revision.document.kind: revision.digest for revision in self.revisions()}
+
+
+class Import(models.Model):
+    """Documents read from files or from an instance, waiting for a person to say what becomes of them."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="imports")
+    origin = models.CharField(max_length=150)  # for people: "backup.zip", or the instance's name
+    instance = models.ForeignKey(Instance, on_delete=models.PROTECT, null=True, related_name="+")
+    texts_sealed = models.BinaryField()
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"import from {self.origin}"
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """kind → the text exactly as it was read; one document or both."""
+        texts: dict[str, str] = json.loads(sealing.unseal(self.texts_sealed))
+        return texts
 
 
 class ChangeState(models.TextChoices):

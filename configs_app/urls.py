@@ -1,6 +1,6 @@
 from django.urls import path
 
-from configs_app import change_views, compare_views, entry_views, mark_views, views
+from configs_app import change_views, compare_views, entry_views, import_views, mark_views, views
 
 app_name = "configs"
 urlpatterns = [
@@ -20,6 +20,8 @@ urlpatterns = [
         views.restore,
         name="revision-restore",
     ),
+    path("e/<slug:environment>/import/", import_views.choose, name="import"),
+    path("imports/<int:pk>/", import_views.preview, name="import-preview"),
     path("e/<slug:environment>/changes/", change_views.change_list, name="changes"),
     path("e/<slug:environment>/changes/new/", change_views.change_new, name="change-new"),
     path("changes/<int:pk>/", change_views.change, name="change"),

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from configs_app import changes
+from configs_app import changes, imports
 from console import access, testing
 from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
@@ -44,6 +44,7 @@ def arguments() -> dict[str, list[object]]:
     changes.propose(change, actor=cast.olga)
     rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
     event = AuditEvent.objects.filter(environment="production").first()
+    held = imports.hold(cast.environment, {"webhooks": "{}"}, origin="a test", actor=cast.olga)
     document: list[object] = ["production", "webhooks"]
     return {
         "environment": ["production"],
@@ -54,6 +55,7 @@ def arguments() -> dict[str, list[object]]:
         "document": document,
         "revision": [*document, 1],
         "act": [change.pk, "approve"],
+        "import": [held.pk],
     }
 
 
@@ -67,6 +69,8 @@ def which(name: str) -> str | None:
         "configs:change-new": "environment",
         "configs:compare": "document",
         "configs:entry": "document",
+        "configs:import": "environment",
+        "configs:import-preview": "import",
         "configs:validate": "document",
         "configs:document": "document",
         "instances:instance-new": "environment",
