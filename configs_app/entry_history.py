@@ -47,3 +47,8 @@ def last(environment: Environment, kind: str, names: Iterable[str]) -> dict[str,
 def of_entry(environment: Environment, kind: str, name: str) -> QuerySet[RevisionEntry]:
     """What was done to one entry, newest first."""
     return of(environment, kind).filter(key=json.dumps(name)).order_by("-revision__number")
+
+
+def names_touched(revision: Revision) -> list[str]:
+    """The entries that one revision added, changed or removed."""
+    return [row.name for row in RevisionEntry.objects.filter(revision=revision).order_by("pk")]

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from webhook_agent import protocol
 
-from configs_app import changes
-from configs_app.models import Revision
+from configs_app.models import Bundle, Revision
 from instances_app.models import Environment, Instance, Observation, is_fresh
 
 
@@ -60,6 +59,7 @@ def of_document(environment: Environment, kind: str) -> Running:
             unknown.append(instance)
         else:
             running.setdefault(known.get(report.digest), []).append(instance)
-    current = changes.current_revision(environment, kind)
-    groups = [Group(found, found is not None and found == current, names) for found, names in running.items()]
+    bundles = Bundle.objects.filter(environment=environment).order_by("-number")
+    current = bundles.values_list(f"{kind}_id", flat=True).first()  # without opening two sealed texts
+    groups = [Group(found, found is not None and found.pk == current, names) for found, names in running.items()]
     return Running(sorted(groups, key=lambda group: -(group.revision.number if group.revision else 0)), unknown)

@@ -1,12 +1,13 @@
 from django.urls import path
 
-from configs_app import change_views, compare_views, entry_views, import_views, mark_views, views
+from configs_app import change_views, compare_views, entry_views, import_views, mark_views, search_views, views
 
 app_name = "configs"
 urlpatterns = [
     path("e/<slug:environment>/documents/<slug:kind>/", views.document, name="document"),
     path("e/<slug:environment>/documents/<slug:kind>/compare/", compare_views.compare, name="compare"),
     path("e/<slug:environment>/documents/<slug:kind>/entry/", entry_views.entry, name="entry"),
+    path("e/<slug:environment>/documents/<slug:kind>/search/", search_views.search, name="search"),
     path("e/<slug:environment>/documents/<slug:kind>/validate/", views.validate, name="validate"),
     path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/", views.revision, name="revision"),
     path(

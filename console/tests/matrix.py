@@ -32,6 +32,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "configs:document"): READ,
     ("GET", "configs:compare"): READ,
     ("GET", "configs:entry"): READ,
+    ("GET", "configs:search"): READ,
     ("POST", "configs:validate"): WORK,
     ("GET", "configs:revision"): READ,
     ("POST", "configs:revision-download"): WORK,

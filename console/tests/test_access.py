@@ -69,6 +69,7 @@ def which(name: str) -> str | None:
         "configs:change-new": "environment",
         "configs:compare": "document",
         "configs:entry": "document",
+        "configs:search": "document",
         "configs:import": "environment",
         "configs:import-preview": "import",
         "configs:validate": "document",
