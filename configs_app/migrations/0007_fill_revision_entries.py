@@ -24,5 +24,5 @@ def fill(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("configs_app", "0005_revision_entries")]
+    dependencies = [("configs_app", "0006_revision_entries")]
     operations = [migrations.RunPython(fill, migrations.RunPython.noop)]

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('configs_app', '0003_immutable_and_four_eyes'),
+        ('configs_app', '0004_acceptances'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('configs_app', '0006_fill_revision_entries'),
+        ('configs_app', '0007_fill_revision_entries'),
         ('instances_app', '0001_initial'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('configs_app', '0004_revision_notes'),
+        ('configs_app', '0005_revision_notes'),
     ]
 
     operations = [
