@@ -37,7 +37,7 @@ def accept(
         raise Refused("Tick at least one finding to accept.")
     if not reason:
         raise Refused("Say why these findings are acceptable; whoever reviews the change reads it.")
-    if not all(_can_be_accepted(finding) for finding in findings):
+    if not all(can_be_accepted(finding) for finding in findings):
         raise Refused("Only what a rule finds in an entry can be accepted; a text that cannot be read has to be fixed.")
     keys = sorted({(finding.document, finding.rule, finding.entry) for finding in findings})
     with transaction.atomic():
@@ -115,23 +115,24 @@ def counts(acceptance: Acceptance | None, finding: Finding, change: Change) -> b
     return acceptance is not None and may_settle(acceptance.author, finding, change)
 
 
+def can_be_accepted(finding: Finding) -> bool:
+    """Whether there is an entry to accept it in; a text that is no document has to be mended."""
+    return finding.rule not in UNREADABLE and 0 < len(finding.entry) <= ENTRY_LENGTH
+
+
 def may_settle(person: User, finding: Finding, change: Change) -> bool:
     """Whether this person's acceptance would let the change pass.
 
     Nobody is alone in a protected environment: an error is settled there only by somebody who may review (still, now)
     and neither wrote nor last edited the change. A warning needs a reason on record, whoever gives it.
     """
-    if not _can_be_accepted(finding):
+    if not can_be_accepted(finding):
         return False
     if finding.level != Level.ERROR or not change.environment.protected:
         return access.allows(person, "finding.accept", change.environment)
     return person.pk not in {change.author_id, change.last_editor_id} and access.allows(
         person, "change.review", change.environment
     )
-
-
-def _can_be_accepted(finding: Finding) -> bool:
-    return finding.rule not in UNREADABLE and 0 < len(finding.entry) <= ENTRY_LENGTH
 
 
 def _end_of(day: date | None) -> datetime:

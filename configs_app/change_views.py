@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from configs_app import acceptances, changes, consequences, diffs, documents, editor, secrets
+from configs_app import acceptances, changes, consequences, diffs, documents, editor, reading, secrets
 from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
 from console import access
@@ -164,7 +164,9 @@ def page(
     may = access.verbs(request.user, found.environment)
     own = request.user.pk in {found.author_id, found.last_editor_id}
     obstacles = changes.obstacles(found) if found.is_open else []
+    shown = reading.asked(request)
     context = {
+        "reading": shown,
         "change": found,
         "environment": found.environment,
         "may": may,
@@ -173,7 +175,7 @@ def page(
             {
                 "document": document,
                 "findings": changes.findings(document),
-                "lines": diffs.lines(document.base.text if document.base else None, document.text),
+                "difference": shown.between(document.base.text if document.base else None, document.text),
             }
             for document in changed
         ],

@@ -8,14 +8,13 @@ from django.db import transaction
 from django.db.models import Max
 from webhook_agent import protocol
 
-from configs_app import validation
+from configs_app import entry_history, validation
 from configs_app.models import Bundle, Document, Revision, RevisionSource
 from console import audit
 from console.errors import Refused
 from console.models import User
 from console.sealing import seal
-from instances_app import client
-from instances_app.models import Environment, Instance, Kind
+from instances_app.models import Environment, Kind
 
 
 def desired(environment: Environment) -> Bundle | None:
@@ -47,7 +46,7 @@ def add_revision(
     document, _ = Document.objects.get_or_create(environment=environment, kind=kind)
     parent = document.revisions.order_by("-number").first()
     content = protocol.parse(text)
-    return Revision.objects.create(
+    revision = Revision.objects.create(
         document=document,
         number=parent.number + 1 if parent else 1,
         digest=protocol.digest(content),
@@ -60,6 +59,8 @@ def add_revision(
         parent=parent,
         restored_from=restored_from,
     )
+    entry_history.record(revision, before=parent.text if parent else None, after=text)
+    return revision
 
 
 def add_bundle(environment: Environment, revisions: Mapping[str, Revision], *, author: User | None) -> Bundle:
@@ -76,6 +77,16 @@ def add_bundle(environment: Environment, revisions: Mapping[str, Revision], *, a
     )
 
 
+def need_document(kind: str, text: str, *, origin: str) -> None:
+    """Refuse a text that no service could read, with its place."""
+    try:
+        protocol.parse(text)
+    except protocol.ProtocolError:
+        found = validation.findings(kind, text)
+        where = f", line {found[0].line}, column {found[0].column}: {found[0].message}" if found else "."
+        raise Refused(f"{kind} from {origin} is not a document{where}") from None
+
+
 def import_first(environment: Environment, texts: Mapping[str, str], *, actor: User | None, origin: str) -> Bundle:
     """Take documents as they already run somewhere as the first revisions; refused where a bundle exists.
 
@@ -84,15 +95,10 @@ def import_first(environment: Environment, texts: Mapping[str, str], *, actor: U
     with transaction.atomic():
         environment = lock(environment)
         if desired(environment) is not None:
-            raise Refused(f"{environment} has revisions already. Edit its documents instead of importing.")
+            raise Refused(f"{environment} has revisions already. Make the import a change of its documents instead.")
         revisions: dict[str, Revision] = {}
         for kind, text in texts.items():
-            try:
-                protocol.parse(text)
-            except protocol.ProtocolError:
-                found = validation.findings(kind, text)
-                where = f" (line {found[0].line}: {found[0].message})" if found else ""
-                raise Refused(f"{kind} from {origin} is not a document{where}.") from None
+            need_document(kind, text, origin=origin)
             revisions[kind] = add_revision(
                 environment,
                 kind,
@@ -106,15 +112,3 @@ def import_first(environment: Environment, texts: Mapping[str, str], *, actor: U
         bundle = add_bundle(environment, revisions, author=actor)
         audit.record("documents.imported", actor=actor, target=environment, origin=origin, digests=bundle.digests())
     return bundle
-
-
-def import_from(instance: Instance, *, actor: User) -> Bundle:
-    """Ask an instance for both documents and make them the environment's first revisions."""
-    target = instance.target
-    texts: dict[str, str] = {}
-    for kind in Kind.values:
-        reply = client.document(target, kind)
-        if reply.outcome != client.Outcome.OK:
-            raise Refused(f"{instance} did not hand over its {kind} document: {reply.error}")
-        texts[kind] = reply.text
-    return import_first(instance.environment, texts, actor=actor, origin=str(instance))

@@ -62,17 +62,22 @@ def _anchors(a: Sequence[str], b: Sequence[str], a0: int, a1: int, b0: int, b1: 
     once_a, once_b = Counter(a[a0:a1]), Counter(b[b0:b1])
     place_b = {b[j]: j for j in range(b0, b1) if once_b[b[j]] == 1}
     pairs = [(i, place_b[a[i]]) for i in range(a0, a1) if once_a[a[i]] == 1 and a[i] in place_b]
-    ends: list[int] = []  # the smallest last place of a run of each length
-    last: list[int] = []  # the pair it ends with
-    before: list[int] = []  # the pair before each pair in its run
-    for number, (_, j) in enumerate(pairs):
-        length = bisect_left(ends, j)
+    return [pairs[number] for number in longest_rising([j for _, j in pairs])]
+
+
+def longest_rising(numbers: Sequence[int]) -> list[int]:
+    """The indexes of a longest run of numbers that only rise (patience sorting)."""
+    ends: list[int] = []  # the smallest last number of a run of each length
+    last: list[int] = []  # the index it ends with
+    before: list[int] = []  # the index before each one in its run
+    for index, number in enumerate(numbers):
+        length = bisect_left(ends, number)
         before.append(last[length - 1] if length else -1)
-        ends[length : length + 1] = [j]
-        last[length : length + 1] = [number]
-    run: list[tuple[int, int]] = []
-    number = last[-1] if last else -1
-    while number >= 0:
-        run.append(pairs[number])
-        number = before[number]
+        ends[length : length + 1] = [number]
+        last[length : length + 1] = [index]
+    run: list[int] = []
+    index = last[-1] if last else -1
+    while index >= 0:
+        run.append(index)
+        index = before[index]
     return run[::-1]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
 from console import sealing
-from instances_app.models import Environment, Kind
+from instances_app.models import Environment, Instance, Kind
 
 
 class Document(models.Model):
@@ -70,6 +72,75 @@ class Revision(models.Model):
         return self.document.environment
 
 
+class RevisionEntry(models.Model):
+    """That a revision added, changed or removed one entry. Names and words only: no content, and no digest of any
+    that could be guessed at. Written with its revision; a trigger refuses UPDATE and DELETE.
+    """
+
+    class Word(models.TextChoices):
+        ADDED = "added"
+        CHANGED = "changed"
+        REMOVED = "removed"
+
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="touched")
+    key = models.TextField()  # the entry's name as a JSON string: any name fits, also one that is no valid text
+    word = models.CharField(max_length=10, choices=Word.choices)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(word__in=["added", "changed", "removed"]), name="revision_entry_word_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.word} in {self.revision}"
+
+    @property
+    def name(self) -> str:
+        return str(json.loads(self.key))
+
+
+class RevisionNote(models.Model):
+    """What people know about a revision and it does not say itself; the revision stays as it is."""
+
+    revision = models.OneToOneField(Revision, on_delete=models.PROTECT, related_name="note")
+    text = models.TextField(max_length=2000)
+    editor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    edited_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"note on {self.revision}"
+
+
+class RevisionPin(models.Model):
+    """A revision that stands first in its document's history."""
+
+    revision = models.OneToOneField(Revision, on_delete=models.PROTECT, related_name="pin")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"pin of {self.revision}"
+
+
+class RevisionTag(models.Model):
+    """A short word for one revision of a document, like good-monday; it can be put on another one."""
+
+    document = models.ForeignKey(Document, on_delete=models.PROTECT, related_name="tags")
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="tags")
+    name = models.CharField(max_length=40)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["document", "name"], name="revision_tag_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Bundle(models.Model):
     """The pair of revisions an environment should run. The highest number is its desired state. Immutable."""
 
@@ -101,6 +172,26 @@ class Bundle(models.Model):
     def digests(self) -> dict[str, str]:
         """kind → 64 hex digits, for the documents this bundle has."""
         return {revision.document.kind: revision.digest for revision in self.revisions()}
+
+
+class Import(models.Model):
+    """Documents read from files or from an instance, waiting for a person to say what becomes of them."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="imports")
+    origin = models.CharField(max_length=150)  # for people: "backup.zip", or the instance's name
+    instance = models.ForeignKey(Instance, on_delete=models.PROTECT, null=True, related_name="+")
+    texts_sealed = models.BinaryField()
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"import from {self.origin}"
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """kind → the text exactly as it was read; one document or both."""
+        texts: dict[str, str] = json.loads(sealing.unseal(self.texts_sealed))
+        return texts
 
 
 class ChangeState(models.TextChoices):

@@ -1,11 +1,23 @@
 from django.urls import path
 
-from configs_app import acceptance_views, change_views, presence_views, views
+from configs_app import (
+    acceptance_views,
+    bookmark_views,
+    change_views,
+    compare_views,
+    entry_views,
+    import_views,
+    presence_views,
+    search_views,
+    views,
+)
 
 app_name = "configs"
 urlpatterns = [
     path("e/<slug:environment>/documents/<slug:kind>/", views.document, name="document"),
-    path("e/<slug:environment>/documents/<slug:kind>/compare/", views.compare, name="compare"),
+    path("e/<slug:environment>/documents/<slug:kind>/compare/", compare_views.compare, name="compare"),
+    path("e/<slug:environment>/documents/<slug:kind>/entry/", entry_views.entry, name="entry"),
+    path("e/<slug:environment>/documents/<slug:kind>/search/", search_views.search, name="search"),
     path("e/<slug:environment>/documents/<slug:kind>/validate/", views.validate, name="validate"),
     path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/", views.revision, name="revision"),
     path(
@@ -14,10 +26,17 @@ urlpatterns = [
         name="revision-download",
     ),
     path(
+        "e/<slug:environment>/documents/<slug:kind>/r/<int:number>/bookmark/",
+        bookmark_views.bookmark,
+        name="revision-bookmark",
+    ),
+    path(
         "e/<slug:environment>/documents/<slug:kind>/r/<int:number>/restore/",
         views.restore,
         name="revision-restore",
     ),
+    path("e/<slug:environment>/import/", import_views.choose, name="import"),
+    path("imports/<int:pk>/", import_views.preview, name="import-preview"),
     path("e/<slug:environment>/changes/", change_views.change_list, name="changes"),
     path("e/<slug:environment>/changes/new/", change_views.change_new, name="change-new"),
     path("changes/<int:pk>/", change_views.change, name="change"),

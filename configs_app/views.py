@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import changes, diffs, documents, editor, secrets
+from configs_app import changes, documents, editor, entry_views, revisions, running, secrets
 from configs_app.forms import ChangeForm
 from configs_app.models import Revision
 from console import access, audit
@@ -18,53 +20,78 @@ from instances_app.models import Environment, Kind
 from instances_app.shortcuts import get_environment
 
 HISTORY = 50
+MOST_TEXT = 256 * 1024  # bytes of a document that its page shows unasked
 
 
 @require_safe
 def document(request: ConsoleRequest, environment: str, kind: str) -> HttpResponse:
-    """The current revision, secrets masked, and the history."""
+    """The current revision, secrets masked, where it runs, and the history."""
     found = _get_environment(request, environment, kind, needs="environment.view")
     bundle = documents.desired(found)
     current = bundle.revision(kind) if bundle else None
-    revisions = Revision.objects.filter(document__environment=found, document__kind=kind).select_related(
-        "author", "restored_from__document", "document"
-    )
-    before = request.GET.get("before", "")
-    if before.isdigit():
-        revisions = revisions.filter(number__lt=int(before))
-    page = list(revisions.order_by("-number")[: HISTORY + 1])
     context = {
         "environment": found,
         "may": access.verbs(request.user, found),
         "kind": kind,
-        "kinds": Kind.values,
         "current": current,
-        "text": secrets.masked(current.text) if current else "",
-        "revisions": page[:HISTORY],
-        "older": page[HISTORY - 1].number if len(page) > HISTORY else None,
+        **(_current(request, found, kind, current) if current else {}),
+        **_history(request, found, kind),
     }
     return render(request, "configs_app/document.html", context)
 
 
+def _current(request: ConsoleRequest, environment: Environment, kind: str, current: Revision) -> dict[str, Any]:
+    shown = current.size <= MOST_TEXT or request.GET.get("text") == "all"
+    return {
+        "text": secrets.masked(current.text) if shown else None,
+        "running": running.of_document(environment, kind),
+        **entry_views.table(request, environment, kind, current),
+    }
+
+
+def _history(request: ConsoleRequest, environment: Environment, kind: str) -> dict[str, Any]:
+    """A page of revisions, pinned ones first; of the newest two are chosen for comparing."""
+    marked = revisions.of(environment, kind).select_related("pin").prefetch_related("tags").defer("content_sealed")
+    page = marked.filter(pin=None)
+    before = request.GET.get("before", "")
+    if before.isdigit():
+        page = page.filter(number__lt=int(before))
+    listed = list(page.order_by("-number")[: HISTORY + 1])
+    rows = [*marked.exclude(pin=None).order_by("-number"), *listed[:HISTORY]]
+    newest = sorted(rows, key=lambda revision: -revision.number)[:2]
+    return {
+        "revisions": rows,
+        "chosen": (newest[-1].pk, newest[0].pk) if newest else (None, None),
+        "older": listed[HISTORY - 1].number if len(listed) > HISTORY else None,
+    }
+
+
 @require_safe
 def revision(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
-    found = _get_revision(request, environment, kind, number, needs="environment.view")
+    return revision_page(request, get_revision(request, environment, kind, number, needs="environment.view"))
+
+
+def revision_page(request: ConsoleRequest, found: Revision, *, status: int = 200) -> HttpResponse:
+    """One revision; after a refusal with what was typed into its forms."""
+    kind = found.document.kind
     context = {
         "environment": found.environment,
         "may": access.verbs(request.user, found.environment),
         "kind": kind,
-        "kinds": Kind.values,
         "revision": found,
         "text": secrets.masked(found.text),
         "current": changes.current_revision(found.environment, kind),
+        "running": running.of_document(found.environment, kind),
+        "typed_name": request.POST.get("name", ""),
+        "typed_text": request.POST.get("text"),
     }
-    return render(request, "configs_app/revision.html", context)
+    return render(request, "configs_app/revision.html", context, status=status)
 
 
 @require_POST
 def download(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
     """The document as it was typed, secrets and all; that somebody took it is audited."""
-    found = _get_revision(request, environment, kind, number, needs="secret.view")
+    found = get_revision(request, environment, kind, number, needs="secret.view")
     with transaction.atomic():
         audit.record("secret.revealed", actor=request.user, target=found, digest=found.digest)
     response = HttpResponse(found.text.encode("utf-8", "surrogatepass"), content_type="application/json")
@@ -76,35 +103,13 @@ def download(request: ConsoleRequest, environment: str, kind: str, number: int) 
 @require_POST
 def restore(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
     """Open a change with this revision's content; publishing it makes a new revision."""
-    found = _get_revision(request, environment, kind, number, needs="change.edit")
+    found = get_revision(request, environment, kind, number, needs="change.edit")
     try:
         change = changes.restore(found, actor=request.user)
     except Refused as refusal:
         messages.error(request, str(refusal))
         return redirect("configs:document", environment, kind)
     return redirect("configs:change", change.pk)
-
-
-@require_safe
-def compare(request: ConsoleRequest, environment: str, kind: str) -> HttpResponse:
-    """Two revisions of one document, older first unless asked otherwise."""
-    found = _get_environment(request, environment, kind, needs="environment.view")
-    chosen = [request.GET.get(name, "") for name in ("from", "to")]
-    if not all(number.isdigit() for number in chosen):
-        messages.error(request, "Choose two revisions to compare.")
-        return redirect("configs:document", environment, kind)
-    old, new = (_get_revision(request, environment, kind, int(number), needs="environment.view") for number in chosen)
-    context = {
-        "environment": found,
-        "may": access.verbs(request.user, found),
-        "kind": kind,
-        "kinds": Kind.values,
-        "old": old,
-        "new": new,
-        "entries": diffs.entries(old.text, new.text),
-        "lines": diffs.lines(old.text, new.text),
-    }
-    return render(request, "configs_app/compare.html", context)
 
 
 @require_POST
@@ -128,9 +133,6 @@ def _get_environment(request: ConsoleRequest, name: str, kind: str, *, needs: st
     return environment
 
 
-def _get_revision(request: ConsoleRequest, environment: str, kind: str, number: int, *, needs: str) -> Revision:
+def get_revision(request: ConsoleRequest, environment: str, kind: str, number: int, *, needs: str) -> Revision:
     found = _get_environment(request, environment, kind, needs=needs)
-    query = Revision.objects.select_related(
-        "document__environment", "author", "parent__document", "restored_from__document"
-    )
-    return get_object_or_404(query, document__environment=found, document__kind=kind, number=number)
+    return get_object_or_404(revisions.of(found, kind).select_related("pin__by"), number=number)

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import documents
+from configs_app import documents, imports
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest
@@ -173,15 +173,14 @@ def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def instance_import(request: ConsoleRequest, pk: int) -> HttpResponse:
-    """Take what this instance runs as the environment's first revisions."""
-    found = get_instance(request.user, pk, needs="change.publish")
+    """Read what this instance runs, and show what it would bring."""
+    found = get_instance(request.user, pk, needs="change.edit")
     try:
-        bundle = documents.import_from(found, actor=request.user)
+        held = imports.read_instance(found, actor=request.user)
     except Refused as refusal:
         messages.error(request, str(refusal))
         return redirect("sync:instance", pk)
-    messages.success(request, f"Imported {bundle} from {found}.")
-    return redirect("sync:environment", found.environment.name)
+    return redirect("configs:import-preview", held.pk)
 
 
 def _get_rollout(request: ConsoleRequest, pk: int, *, needs: str) -> Rollout:

@@ -16,7 +16,6 @@ from configs_app.models import Change
 from console import testing
 from console.models import AuditEvent, User
 from console.testing import Cast
-from instances_app.models import Kind
 
 pytestmark = pytest.mark.django_db
 
@@ -171,17 +170,3 @@ def test_long_lists_cost_a_fixed_number_of_queries() -> None:
         changes.publish(published, actor=cast.olga)
         testing.draft(cast.environment, actor=cast.adam, webhooks=testing.text({"b": {"module": "log"}}))
     assert queries() == few
-
-
-def test_comparing_names_entries_and_lines_and_asks_for_two() -> None:
-    cast = testing.cast()
-    testing.bundle(cast.environment)
-    change = testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text({"new": {"module": "log"}}))
-    changes.publish(change, actor=cast.olga)
-    page = page_of(cast.victor)
-    url = reverse("configs:compare", args=["staging", Kind.WEBHOOKS])
-    body = page.get(url, {"from": 1, "to": 2}).content.decode()
-    assert "new" in body
-    assert "orders" in body
-    assert page.get(url, {"from": 1}).status_code == 302
-    assert page.get(url, {"from": 1, "to": 99}).status_code == 404

@@ -84,7 +84,7 @@ def get(mapping: Mapping[str, Any], key: str) -> Any:
 
 
 @register.simple_tag(takes_context=True)
-def query(context: RequestContext, **changes: object) -> str:
+def query(context: RequestContext, /, **changes: object) -> str:
     """The page's query string with these values replaced; an empty value removes its name."""
     parameters = context["request"].GET.copy()
     for name, value in changes.items():

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from configs_app import changes
+from configs_app import changes, imports
 from console import access, testing
 from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
@@ -45,6 +45,7 @@ def arguments() -> dict[str, list[object]]:
     changes.propose(change, actor=cast.olga)
     rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
     event = AuditEvent.objects.filter(environment="production").first()
+    held = imports.hold(cast.environment, {"webhooks": "{}"}, origin="a test", actor=cast.olga)
     document: list[object] = ["production", "webhooks"]
     return {
         "environment": ["production"],
@@ -56,6 +57,7 @@ def arguments() -> dict[str, list[object]]:
         "revision": [*document, 1],
         "act": [change.pk, "approve"],
         "acceptance": [acceptance.pk],
+        "import": [held.pk],
     }
 
 
@@ -70,6 +72,10 @@ def which(name: str) -> str | None:
         "configs:acceptance-end": "acceptance",
         "configs:change-new": "environment",
         "configs:compare": "document",
+        "configs:entry": "document",
+        "configs:search": "document",
+        "configs:import": "environment",
+        "configs:import-preview": "import",
         "configs:validate": "document",
         "configs:document": "document",
         "instances:instance-new": "environment",
@@ -95,11 +101,17 @@ def test_the_matrix_holds(arguments: dict[str, list[object]], role: str, method:
     address = reverse(name, args=arguments[kind] if kind else [])
     if name == "configs:compare":
         address += "?from=1&to=1"
+    if name == "configs:entry":
+        address += "?name=orders"
     client = Client()
     if PEOPLE[role]:
         client.force_login(User.objects.get(username=PEOPLE[role]))
 
-    answer = client.get(address) if method == "GET" else client.post(address, {"instance": arguments["instance"][0]})
+    answer = (
+        client.get(address)
+        if method == "GET"
+        else client.post(address, {"instance": arguments["instance"][0], "do": "pin"})
+    )
 
     expected = MATRIX[method, name][ROLES.index(role)]
     if (method, name, expected) == ("POST", "sync:sync", 302) and role != "nobody":

@@ -1,0 +1,62 @@
+"""Names of entries: in a summary, each a link to its place in the difference below it; in addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+
+from django import template
+from django.template.context import Context
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+NAMES_SHOWN = 100
+KEYS_SHOWN = 6
+
+
+@register.filter
+def as_text(name: str) -> str:
+    """A name that a page can carry: JSON may escape half a character, which no encoding has."""
+    return name.encode("utf-8", "replace").decode()
+
+
+@register.simple_tag
+def entry_address(environment: str, kind: str, name: str) -> str:
+    return f"{reverse('configs:entry', args=[environment, kind])}?{urlencode({'name': as_text(name)})}"
+
+
+@register.simple_tag
+def compare_entry(environment: str, kind: str, number: int, name: str) -> str:
+    """What revision `number` did to this entry."""
+    asked = {"from": number - 1, "to": number, "entry": as_text(name)}
+    return f"{reverse('configs:compare', args=[environment, kind])}?{urlencode(asked)}"
+
+
+@register.simple_tag(takes_context=True)
+def entry_link(context: Context, name: str) -> SafeString | str:
+    """The name; a link where the page shows a line of the entry."""
+    anchor = (context.get("anchors") or {}).get(name)
+    shown = as_text(name)
+    return format_html('<a href="#{}-{}">{}</a>', context.get("kind"), anchor, shown) if anchor else shown
+
+
+@register.simple_tag(takes_context=True)
+def entry_links(context: Context, names: Sequence[str]) -> SafeString:
+    """The names, separated by commas; of many only the first."""
+    shown = format_html_join(", ", "{}", ((entry_link(context, name),) for name in names[:NAMES_SHOWN]))
+    return format_html("{}{}", shown, _more(len(names) - NAMES_SHOWN))
+
+
+@register.simple_tag
+def keys_of(keys: Mapping[str, Sequence[str]] | Sequence[str], name: str = "") -> SafeString:
+    """What differs inside an entry: ``module, module-config.topic and 3 more``."""
+    paths = keys.get(name, ()) if isinstance(keys, Mapping) else keys
+    shown = format_html_join(", ", "<code>{}</code>", ((as_text(path),) for path in paths[:KEYS_SHOWN]))
+    return format_html("{}{}", shown, _more(len(paths) - KEYS_SHOWN))
+
+
+def _more(number: int) -> str:
+    return f" and {number:,} more" if number > 0 else ""
