@@ -121,7 +121,7 @@ def test_an_autosave_over_another_save_is_refused_also_over_ones_own(staging: Ca
 
     assert (by_adam.status, second_tab.status) == (422, 422)
     assert "olga saved this change while you were typing" in by_adam.refused
-    assert "You saved this change from another page" in second_tab.refused
+    assert "saved under your name since this page last heard of it" in second_tab.refused
     assert change.documents.get().text == NEW
 
 

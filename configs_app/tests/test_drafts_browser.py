@@ -197,6 +197,31 @@ def test_typing_into_a_proposed_change_saves_nothing_until_somebody_presses_save
     assert copies(page) == []
 
 
+def test_a_refused_text_is_saved_by_itself_once_it_is_corrected(
+    open_page: Open, web_process: Web, staging: Cast
+) -> None:
+    change = changes.open_draft(staging.environment, actor=staging.olga)
+    page = open_page()
+    edit(page, web_process, "olga", change)
+    title = page.get_by_label("What is this change for?")
+    title.evaluate("(element) => element.removeAttribute('maxlength')")
+    title.fill("x" * 201)
+    page.get_by_text("title: Ensure this value has at most 200 characters").wait_for()
+    title.fill("x" * 200)
+    says(page, "Saved at")
+    page.locator("#draft-refused").wait_for(state="hidden")
+    until(lambda: Change.objects.get().title == "x" * 200, what="the title")
+
+
+def test_what_was_kept_too_long_is_not_kept_longer(open_page: Open, web_process: Web, staging: Cast) -> None:
+    page = open_page()
+    sign_in(page, web_process, "olga")
+    page.evaluate("localStorage.setItem('draft:1:2:3', JSON.stringify({at: Date.now() - 4 * 86400e3, fields: {}}))")
+    page.evaluate("localStorage.setItem('draft:1:2:4', JSON.stringify({at: Date.now() - 2 * 86400e3, fields: {}}))")
+    page.reload()
+    assert len(copies(page)) == 1
+
+
 def test_two_people_see_each_other_and_the_second_save_keeps_its_text(
     open_page: Open, web_process: Web, staging: Cast
 ) -> None:
@@ -285,6 +310,11 @@ def test_a_dropped_file_and_a_pasted_one_and_the_text_as_it_stands_as_a_download
     assert downloading.value.suggested_filename == "staging-webhooks.json"
     assert downloading.value.path().read_text() == '{"dropped": {"module": "log"}}'
 
+    type_webhooks(page, '{"a": {"module": "log", "authorization": "‹secret 3f9a2c›"}}')
+    with page.expect_download():
+        panel.get_by_role("button", name="Download").click()
+    panel.get_by_text("It has masks in place of 1 secret; a service cannot use it.").wait_for()
+
     panel.locator(".cm-content").click()
     page.keyboard.press("Control+A")
     paste = """(element, text) => {
@@ -304,6 +334,11 @@ def test_leaving_asks_only_while_something_is_unsaved(open_page: Open, web_proce
     type_webhooks(page, MINE)
     assert page.locator("form[data-unsaved]").count() == 1
     says(page, "Saved at")
+    assert page.locator("form[data-unsaved]").count() == 0
+    page.keyboard.type(" ")
+    says(page, "Not saved yet.")
+    page.keyboard.press("Backspace")
+    says(page, "Saved at")  # it is the saved text again
     assert page.locator("form[data-unsaved]").count() == 0
     page.get_by_role("link", name="Changes").first.click()  # a dialog would stop this
     page.get_by_role("heading", name="Open").wait_for()

@@ -18,12 +18,13 @@ const name = mine + crypto.getRandomValues(new Uint32Array(2)).join("");
 let saved = form.hasAttribute("data-unsaved") ? null : values(); // what the console has; null: not what is shown
 const opened = form.elements.seen.value;
 let seen = opened;
-let waiting = form.dataset.state !== "draft"; // for the person to press Save
+let waiting = form.dataset.state !== "draft"; // for the person to press Save; no request could go through before
 let trouble = false; // the last save did not arrive
 let typingSince = 0;
 let timer = 0;
 let sending = null;
 let inFlight = null; // the values being sent
+let resting = status.textContent || (saved ? "Saves by itself." : "Not saved."); // what is said when nothing is amiss
 
 function values() {
   const { csrfmiddlewaretoken, seen, ...rest } = Object.fromEntries(new FormData(form));
@@ -44,9 +45,10 @@ const banners = Object.fromEntries(
   ["refused", "signed-out", "restore"].map((which) => [which, document.getElementById(`draft-${which}`)]),
 );
 
-function show(which, words = "") {
+function show(which, words) {
   banners[which].hidden = false;
-  if (words) banners[which].querySelector("[data-words]").textContent = words;
+  const place = banners[which].querySelector("[data-words]");
+  if (place && place.textContent !== words) place.textContent = words;
 }
 
 const clock = (at) => new Date(at).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -80,12 +82,13 @@ async function autosave() {
     say("Not saved yet: press “Save draft”.");
     return;
   }
-  if (!sending) await send(null);
+  if (sending) later(PAUSE);
+  else await send(null);
 }
 
 document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && autosave());
 addEventListener("beforeunload", autosave);
-addEventListener("pagehide", () => isUnsaved() && !document.documentElement.dataset.signingOut && keepHere());
+addEventListener("pagehide", () => isUnsaved() && keepHere());
 for (const back of ["focus", "online"]) addEventListener(back, () => trouble && autosave());
 addEventListener("focus", refreshToken);
 
@@ -131,17 +134,20 @@ async function deliver(submitter) {
 
   saved = sent;
   seen = form.elements.seen.value = told.seen;
+  resting = `Saved ${submitter ? "as a draft " : ""}at ${clock(told.seen)}.`;
   waiting = trouble = false;
   banners.refused.hidden = banners["signed-out"].hidden = true;
   if (same(values(), saved)) settle();
   else later(PAUSE);
-  say(`Saved ${submitter ? "as a draft " : ""}at ${clock(told.seen)}.`);
   return true;
 }
 
 function settle() {
+  trouble = false;
   delete form.dataset.unsaved;
   forget(name);
+  banners.refused.hidden = true;
+  say(resting);
 }
 
 function failed(words) {
@@ -152,8 +158,8 @@ function failed(words) {
   return false;
 }
 
+// The next typing tries again: it may be what makes the text acceptable.
 function refuse(words) {
-  waiting = true;
   inFlight = null;
   keepHere();
   say("Not saved.");
@@ -205,9 +211,9 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
 
 // --- what a closed tab, a crash or an ended session left here
 
-// Only what the console does not have. Texts with secrets shown are not for keeping.
+// Only what the console does not have. Texts with secrets shown are not for keeping, nor is anything after a sign-out.
 function keepHere() {
-  if (form.hasAttribute("data-secrets-shown")) return false;
+  if (form.hasAttribute("data-secrets-shown") || document.documentElement.dataset.signingOut) return false;
   const now = values();
   const fields = {};
   for (const [field, value] of Object.entries(now)) {
@@ -260,4 +266,4 @@ function restore({ name: other, copy }) {
 }
 
 offer();
-if (!waiting) say(saved ? "Saves by itself." : "Not saved.");
+say(resting);
