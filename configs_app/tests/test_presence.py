@@ -18,7 +18,7 @@ from console.testing_processes import Process
 
 pytestmark = pytest.mark.django_db
 
-NEW = testing.text({"orders": {"module": "log"}, "new": {"module": "log"}})
+NEW = testing.text({"new": {"module": "log"}})
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ const OUTLIVES_PAGE = 60_000; // bytes; browsers refuse keepalive requests above
 const form = document.querySelector("form[data-draft]");
 const status = document.getElementById("draft-status");
 const mine = `${form.dataset.person}:${form.dataset.change}:`;
-const name = mine + crypto.getRandomValues(new Uint32Array(2)).join("");
+const random = crypto.getRandomValues(new Uint32Array(2)).join("");
+const name = form.dataset.copy.startsWith(mine) ? form.dataset.copy : mine + random; // of this page's copy
 
 let saved = form.hasAttribute("data-unsaved") ? null : values(); // what the console has; null: not what is shown
 const opened = form.elements.seen.value;
@@ -23,11 +24,12 @@ let trouble = false; // the last save did not arrive
 let typingSince = 0;
 let timer = 0;
 let sending = null;
+let passing = false; // the form is posted as a page
 let inFlight = null; // the values being sent
 let resting = status.textContent || (saved ? "Saves by itself." : "Not saved."); // what is said when nothing is amiss
 
 function values() {
-  const { csrfmiddlewaretoken, seen, ...rest } = Object.fromEntries(new FormData(form));
+  const { csrfmiddlewaretoken, seen, copy, ...rest } = Object.fromEntries(new FormData(form));
   return rest;
 }
 
@@ -35,7 +37,8 @@ function same(one, other) {
   return Object.keys(one).every((field) => one[field] === other?.[field]);
 }
 
-const isUnsaved = () => form.hasAttribute("data-unsaved");
+// An editor that tells of typing only after a pause marks its textarea until then.
+const isUnsaved = () => form.hasAttribute("data-unsaved") || form.querySelector("textarea[data-typed]") !== null;
 
 function say(words) {
   if (status.textContent !== words) status.textContent = words;
@@ -94,13 +97,29 @@ addEventListener("focus", refreshToken);
 
 // The buttons save in the same way, so that a save which does not arrive leaves the page as it is.
 form.addEventListener("submit", async (event) => {
+  if (passing) return;
   event.preventDefault();
   clearTimeout(timer);
-  form.dataset.unsaved = "yes";
   await sending;
-  const arrived = await send(event.submitter);
-  if (arrived && event.submitter?.name === "review") location.assign(form.dataset.review);
+  if (event.submitter?.hasAttribute("formaction")) {
+    await leave(event.submitter);
+    return;
+  }
+  form.dataset.unsaved = "yes";
+  if (!(await send(event.submitter))) return;
+  if (event.submitter?.name === "review") location.assign(form.dataset.review);
+  else if (form.hasAttribute("data-secrets-shown")) location.assign(form.action); // which shows none
 });
+
+// A button that shows the form's page another way: what is typed is saved first, or carried over and kept here.
+async function leave(submitter) {
+  if (isUnsaved() && !waiting && !(await send(null))) return;
+  if (isUnsaved()) keepHere();
+  const copy = isUnsaved() ? name : "none";
+  form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "copy", value: copy }));
+  passing = true;
+  form.requestSubmit(submitter);
+}
 
 // --- how
 
@@ -222,7 +241,7 @@ function keepHere() {
   }
   if (!Object.keys(fields).length) return true;
   const sent = inFlight !== null && same(now, inFlight);
-  return keep(name, { at: Date.now(), seen, sent, fields });
+  return keep(name, { at: Date.now(), seen, sent, fields, carried: now.carried });
 }
 
 function offer() {
@@ -259,6 +278,7 @@ function restore({ name: other, copy }) {
     if (element?.matches("textarea")) replaceText(element, value);
     else if (element) element.value = value;
   }
+  form.elements.carried.value += ` ${copy.carried ?? ""}`; // what its marks stand for
   form.dispatchEvent(new Event("input"));
   keepHere();
   forget(other);

@@ -4,7 +4,7 @@
 const PREFIX = "draft:";
 const LONGEST = 3 * 86400 * 1000;
 
-// copy: { at: milliseconds, seen: stamp, sent: whether a save was under way, fields: name → text }. False: no room.
+// copy: { at: milliseconds, seen: stamp, sent: whether a save was under way, fields: name → text, carried }. False: no room.
 export function keep(name, copy) {
   try {
     localStorage.setItem(PREFIX + name, JSON.stringify(copy));
