@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from configs_app import acceptances, changes, consequences, diffs, documents, editor, reading, secrets
+from configs_app import acceptances, carried, changes, consequences, diffs, documents, editor, reading, secrets
 from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
 from console import access
@@ -78,7 +78,7 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
                 return redirect("configs:change-edit", pk)
         return render(request, "configs_app/change_edit.html", _editor(request, change, form), status=422)
     current, kept = _current(change), _kept(change)
-    initial: dict[str, Any] = {"title": change.title, "seen": changes.stamp(change)}
+    initial: dict[str, Any] = {"title": change.title, "seen": changes.stamp(change), "carried": carried.packed(change)}
     for kind in Kind.values:
         document, now = kept.get(kind), current[kind]
         initial[kind] = secrets.masked(document.text if document else now.text if now else EMPTY)
@@ -111,7 +111,7 @@ def _keep(change: Change, form: ChangeForm, *, actor: User, autosave: bool = Fal
     """Save what the editor sent; a document that is as its base is no part of the change."""
     kept, bases = _kept(change), form.bases()
     title, seen = form.cleaned_data["title"], form.cleaned_data["seen"] or None
-    restored = editor.restored(form.typed(), change, bases=bases, actor=actor, seen=seen)
+    restored = editor.restored(form.typed(), change, bases=bases, actor=actor, seen=seen, pages=form.pages())
     base_texts = {kind: _base_text(change, kind, bases[kind]) for kind in Kind.values}
     texts = {kind: with_line_ends_of(base_texts[kind], text) for kind, text in restored.items()}
     touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or EMPTY)}
@@ -135,8 +135,8 @@ def _kept(change: Change) -> dict[str, ChangedDocument]:
 def _editor(request: ConsoleRequest, change: Change, form: ChangeForm) -> dict[str, Any]:
     form.full_clean()
     typed = form.typed() if form.is_bound else {kind: as_lf(form.initial[kind]) for kind in Kind.values}
-    bases = form.bases().values() if form.is_bound else ()
-    found = editor.unmasked(typed, change.environment, change=change, bases=bases)
+    bases, pages = (form.bases().values(), form.pages()) if form.is_bound else ((), "")
+    found = editor.unmasked(typed, change.environment, change=change, bases=bases, pages=pages)
     tabs = [
         {"kind": kind, "field": form[kind], "findings": editor.findings(kind, typed, found)} for kind in Kind.values
     ]

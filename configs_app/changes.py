@@ -133,7 +133,8 @@ def refuse_overtaken(change: Change, seen: str | None, *, actor: User, autosave:
         )
     _need(
         not autosave,
-        "You saved this change from another page meanwhile. Saving here replaces that text with this one.",
+        "This change was saved under your name since this page last heard of it: in another tab, or the answer got "
+        "lost. “Save draft” puts this text in the place of that one.",
     )
 
 

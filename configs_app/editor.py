@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from configs_app import changes, documents, marks, validation
+from configs_app import carried, changes, documents, marks, validation
 from configs_app.json_text import Lines
 from configs_app.models import Change, Revision
 from configs_app.validation import Finding, Level
@@ -23,12 +23,13 @@ def unmasked(
     *,
     change: Change | None = None,
     bases: Iterable[int | None] = (),
+    pages: str = "",
 ) -> dict[str, marks.Unmasked]:
     """kind → the text with its secrets.
 
     Marks may come from the environment's current documents, from what the change keeps and from its bases; `bases`
-    are the ids of the revisions that the texts were typed over. Both documents count: people copy from one to the
-    other.
+    are the ids of the revisions that the texts were typed over, `pages` what the editor carried. Both documents
+    count: people copy from one to the other.
     """
     texts: set[str] = set()
     if any("‹secret" in text for text in typed.values()):
@@ -40,14 +41,23 @@ def unmasked(
             revisions += [kept.base] if kept.base is not None else []
         texts |= {revision.text for revision in {revision.pk: revision for revision in revisions}.values()}
     known = marks.known(texts)
+    for mark, literal in carried.unpacked(change, pages).items() if change is not None else ():
+        if known.setdefault(mark, literal) != literal:
+            known[mark] = None
     return {kind: marks.unmasked(text, known) for kind, text in typed.items()}
 
 
 def restored(
-    typed: Mapping[str, str], change: Change, *, bases: Mapping[str, int | None], actor: User, seen: str | None
+    typed: Mapping[str, str],
+    change: Change,
+    *,
+    bases: Mapping[str, int | None],
+    actor: User,
+    seen: str | None,
+    pages: str = "",
 ) -> dict[str, str]:
     """kind → the text to keep; refused while one of them has a mark that stands for nothing, or stands wrong."""
-    found = unmasked(typed, change.environment, change=change, bases=bases.values())
+    found = unmasked(typed, change.environment, change=change, bases=bases.values(), pages=pages)
     problems = [(kind, problem) for kind, text in found.items() for problem in text.problems]
     if problems:
         changes.refuse_overtaken(change, seen, actor=actor)  # that explains a mark better

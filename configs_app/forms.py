@@ -33,6 +33,7 @@ class ChangeForm(forms.Form):
     webhooks_base = forms.IntegerField(required=False, max_value=2**63 - 1, widget=forms.HiddenInput)
     connections_base = forms.IntegerField(required=False, max_value=2**63 - 1, widget=forms.HiddenInput)
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    carried = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def typed(self) -> dict[str, str]:
         """kind → text as it was sent, with marks in place of secrets and LF line ends."""
@@ -41,6 +42,10 @@ class ChangeForm(forms.Form):
     def bases(self) -> dict[str, int | None]:
         """kind → id of the revision that the text was typed over."""
         return {kind: self.cleaned_data.get(f"{kind}_base") for kind in Kind.values}
+
+    def pages(self) -> str:
+        """What the editor carried of its draft's secrets; `configs_app.carried` opens it."""
+        return str(self.cleaned_data.get("carried", ""))
 
 
 class AcceptanceForm(forms.Form):

@@ -121,7 +121,7 @@ def validate(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
     wanted = request.GET.get("change", "")
     change = found.changes.filter(pk=wanted).first() if wanted.isdecimal() else None
     typed = form.typed()
-    unmasked = editor.unmasked(typed, found, change=change, bases=form.bases().values())
+    unmasked = editor.unmasked(typed, found, change=change, bases=form.bases().values(), pages=form.pages())
     findings = editor.findings(kind, typed, unmasked)
     return render(request, "configs_app/_findings.html", {"kind": kind, "findings": findings})
 

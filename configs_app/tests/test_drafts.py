@@ -18,8 +18,10 @@ from console.testing import Cast
 
 pytestmark = pytest.mark.django_db
 
-NEW = testing.text({"orders": {"module": "log"}, "new": {"module": "log"}})
-NEWER = testing.text({"orders": {"module": "log"}, "newer": {"module": "log"}})
+CLOSED = {"module": "log", "authorization": "Bearer {$TOKEN}"}  # nothing in it has to be decided
+NEW = testing.text({"orders": {"module": "log"}, "new": CLOSED})
+NEWER = testing.text({"orders": {"module": "log"}, "newer": CLOSED})
+SECRET = "hunter2-is-the-password"
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def test_an_autosave_over_another_save_is_refused_also_over_ones_own(staging: Ca
 
     assert (by_adam.status, second_tab.status) == (422, 422)
     assert "olga saved this change while you were typing" in by_adam.refused
-    assert "You saved this change from another page" in second_tab.refused
+    assert "saved under your name since this page last heard of it" in second_tab.refused
     assert change.documents.get().text == NEW
 
 
@@ -212,3 +214,40 @@ def test_the_editor_is_never_shown_from_a_cache(staging: Cast) -> None:
     page.force_login(staging.olga)
     change = changes.open_draft(staging.environment, actor=staging.olga)
     assert "no-store" in page.get(reverse("configs:change-edit", args=[change.pk]))["Cache-Control"]
+
+
+def opened(change: Change, who: User) -> dict[str, str]:
+    """The values of the editor's fields."""
+    page = Client()
+    page.force_login(who)
+    form = page.get(reverse("configs:change-edit", args=[change.pk])).context["form"]
+    return {name: str(form[name].value() or "") for name in form.fields}
+
+
+def test_a_secret_that_only_the_draft_has_outlives_an_autosave_without_its_mark(staging: Cast) -> None:
+    secret = testing.text({"db": {"type": "postgresql", "password": SECRET}})
+    change = testing.draft(staging.environment, actor=staging.olga, connections=secret)
+    shown = opened(change, staging.olga)
+    assert SECRET not in str(shown)
+    assert "‹secret " in shown["connections"]
+
+    cut = autosave(change, as_=staging.olga, connections="{}", carried=shown["carried"])
+    assert (cut.status, change.documents.get().text) == (200, "{}")
+    pasted = autosave(change, as_=staging.olga, connections=shown["connections"], carried=shown["carried"])
+    assert (pasted.status, change.documents.get().text) == (200, secret)
+
+
+def test_what_a_page_carries_is_of_no_use_in_another_change(staging: Cast) -> None:
+    secret = testing.text({"db": {"type": "postgresql", "password": SECRET}})
+    first = testing.draft(staging.environment, actor=staging.olga, connections=secret)
+    second = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW)
+    shown = opened(first, staging.olga)
+    for carried in (shown["carried"], "nonsense", ""):
+        answer = autosave(second, as_=staging.olga, connections=shown["connections"], carried=carried)
+        assert answer.status == 422
+        assert "This mark stands for no secret known here" in answer.refused
+
+
+def test_a_page_carries_nothing_that_its_revisions_have(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW)
+    assert opened(change, staging.olga)["carried"] == ""

@@ -52,12 +52,18 @@ def type_webhooks(page: Page, text: str) -> None:
 
 
 def typed(page: Page) -> str:
+    page.evaluate("document.dispatchEvent(new Event('console:sync'))")  # an editor may be ahead of its textarea
     return page.locator("#id_webhooks").input_value()
 
 
 def stored(change: Change) -> str:
     document = change.documents.filter(kind="webhooks").first()
     return document.text if document else ""
+
+
+def is_saved(page: Page) -> None:
+    page.locator("form[data-draft]:not([data-unsaved], :has(textarea[data-typed]))").wait_for()
+    says(page, "Saved")
 
 
 def says(page: Page, words: str) -> None:
@@ -80,7 +86,7 @@ def test_a_draft_survives_a_reload_and_a_closed_tab_without_anybody_pressing_sav
     edit(page, web_process, "olga", change)
     page.get_by_label("What is this change for?").fill("Accept mine")
     type_webhooks(page, MINE)
-    says(page, "Saved at")
+    is_saved(page)
     page.reload()
     assert typed(page) == MINE
     assert page.get_by_label("What is this change for?").input_value() == "Accept mine"
@@ -93,7 +99,6 @@ def test_a_draft_survives_a_reload_and_a_closed_tab_without_anybody_pressing_sav
     if "later" not in typed(again):  # the request that outlives the tab came too late for this page
         again.get_by_role("button", name="Restore it").click()
     assert "later" in typed(again)
-    says(again, "Save")
     until(lambda: "later" in stored(change), what="the text on the server")
 
 
@@ -117,7 +122,7 @@ def test_text_typed_while_the_server_is_down_comes_back_with_it(
     assert "mine" not in typed(again)
     again.get_by_role("button", name="Restore it").click()
     assert typed(again) == MINE
-    says(again, "Saved at")
+    is_saved(again)
     assert stored(change) == MINE
     assert copies(again) == []
 
@@ -130,7 +135,7 @@ def test_a_page_left_open_saves_as_soon_as_the_server_is_back(open_page: Open, w
     type_webhooks(page, MINE)
     says(page, "the console does not answer")
     web_process.start()
-    says(page, "Saved at")
+    is_saved(page)
     assert stored(change) == MINE
     assert copies(page) == []
 
@@ -154,7 +159,7 @@ def test_an_ended_session_loses_nothing_and_saving_goes_on_after_signing_in_else
     sign_in(opened.value, web_process, "olga")  # another token from here on
     opened.value.close()
 
-    says(page, "Saved at")
+    is_saved(page)
     assert stored(change) == MINE
     page.get_by_text("You are signed out.", exact=True).wait_for(state="hidden")
     page.get_by_role("button", name="Review and publish").click()
@@ -197,6 +202,31 @@ def test_typing_into_a_proposed_change_saves_nothing_until_somebody_presses_save
     assert copies(page) == []
 
 
+def test_a_refused_text_is_saved_by_itself_once_it_is_corrected(
+    open_page: Open, web_process: Web, staging: Cast
+) -> None:
+    change = changes.open_draft(staging.environment, actor=staging.olga)
+    page = open_page()
+    edit(page, web_process, "olga", change)
+    title = page.get_by_label("What is this change for?")
+    title.evaluate("(element) => element.removeAttribute('maxlength')")
+    title.fill("x" * 201)
+    page.get_by_text("title: Ensure this value has at most 200 characters").wait_for()
+    title.fill("x" * 200)
+    is_saved(page)
+    page.locator("#draft-refused").wait_for(state="hidden")
+    until(lambda: Change.objects.get().title == "x" * 200, what="the title")
+
+
+def test_what_was_kept_too_long_is_not_kept_longer(open_page: Open, web_process: Web, staging: Cast) -> None:
+    page = open_page()
+    sign_in(page, web_process, "olga")
+    page.evaluate("localStorage.setItem('draft:1:2:3', JSON.stringify({at: Date.now() - 4 * 86400e3, fields: {}}))")
+    page.evaluate("localStorage.setItem('draft:1:2:4', JSON.stringify({at: Date.now() - 2 * 86400e3, fields: {}}))")
+    page.reload()
+    assert len(copies(page)) == 1
+
+
 def test_two_people_see_each_other_and_the_second_save_keeps_its_text(
     open_page: Open, web_process: Web, staging: Cast
 ) -> None:
@@ -209,7 +239,7 @@ def test_two_people_see_each_other_and_the_second_save_keeps_its_text(
     adam.get_by_text("olga has this change open in the editor now").wait_for()
 
     type_webhooks(adam, '{"theirs": {"module": "log"}}')
-    says(adam, "Saved at")
+    is_saved(adam)
     olga.get_by_text("this page shows the text before that").wait_for()
     type_webhooks(olga, MINE)
     olga.get_by_text("adam saved this change while you were typing").wait_for()
@@ -221,7 +251,7 @@ def test_two_people_see_each_other_and_the_second_save_keeps_its_text(
     assert "theirs" in typed(olga)
     olga.get_by_text("The change was saved since").wait_for()
     olga.get_by_role("button", name="Restore it").click()
-    says(olga, "Saved at")
+    is_saved(olga)
     assert stored(change) == MINE
 
 
@@ -242,12 +272,12 @@ def test_a_file_replaces_the_text_and_undo_brings_it_back(
     choose("new.json", b'\xef\xbb\xbf{"from": {"module": "log"}}\r\n')
     panel.get_by_text("new.json is in the editor").wait_for()
     assert typed(page) == '{"from": {"module": "log"}}\n'
-    says(page, "Saved at")
+    is_saved(page)
     panel.locator(".cm-content").click()
     page.keyboard.press("Control+Z")
     assert typed(page) == MINE
 
-    says(page, "Saved at")
+    is_saved(page)
     choose("latin.json", '{"a": "ü"}'.encode("latin-1"))
     panel.get_by_text("latin.json is not text in UTF-8").wait_for()
     choose("huge.json", b" " * (5 * 1024 * 1024))
@@ -258,7 +288,7 @@ def test_a_file_replaces_the_text_and_undo_brings_it_back(
     choose("connections.json", testing.text(testing.CONNECTIONS).encode())
     page.get_by_role("button", name="Keep it").click()  # what is in the editor is not saved yet
     assert typed(page) == "{}"
-    says(page, "Saved at")
+    is_saved(page)
     choose("connections.json", testing.text(testing.CONNECTIONS).encode())
     panel.get_by_text("These look like connections: they belong on the other tab.").wait_for()
 
@@ -285,6 +315,11 @@ def test_a_dropped_file_and_a_pasted_one_and_the_text_as_it_stands_as_a_download
     assert downloading.value.suggested_filename == "staging-webhooks.json"
     assert downloading.value.path().read_text() == '{"dropped": {"module": "log"}}'
 
+    type_webhooks(page, '{"a": {"module": "log", "authorization": "‹secret 3f9a2c›"}}')
+    with page.expect_download():
+        panel.get_by_role("button", name="Download").click()
+    panel.get_by_text("It has masks in place of 1 secret; a service cannot use it.").wait_for()
+
     panel.locator(".cm-content").click()
     page.keyboard.press("Control+A")
     paste = """(element, text) => {
@@ -303,7 +338,12 @@ def test_leaving_asks_only_while_something_is_unsaved(open_page: Open, web_proce
     edit(page, web_process, "olga", change)
     type_webhooks(page, MINE)
     assert page.locator("form[data-unsaved]").count() == 1
-    says(page, "Saved at")
+    is_saved(page)
+    assert page.locator("form[data-unsaved]").count() == 0
+    page.keyboard.type(" ")
+    says(page, "Not saved yet.")
+    page.keyboard.press("Backspace")
+    is_saved(page)  # it is the saved text again
     assert page.locator("form[data-unsaved]").count() == 0
     page.get_by_role("link", name="Changes").first.click()  # a dialog would stop this
     page.get_by_role("heading", name="Open").wait_for()

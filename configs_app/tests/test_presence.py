@@ -18,7 +18,7 @@ from console.testing_processes import Process
 
 pytestmark = pytest.mark.django_db
 
-NEW = testing.text({"orders": {"module": "log"}, "new": {"module": "log"}})
+NEW = testing.text({"new": {"module": "log"}})
 
 
 @pytest.fixture
@@ -81,6 +81,8 @@ def test_an_open_editor_hears_that_somebody_else_saved(staging: Cast) -> None:
     changes.save(change, {"webhooks": NEW}, bases={"webhooks": base.pk if base else None}, actor=staging.adam)
     assert "<strong>adam saved this change</strong>" in told(change, staging.olga, seen=seen)
     assert "saved this change" not in told(change, staging.adam, seen=seen)
+    changes.withdraw(change, actor=staging.adam)
+    assert "<strong>This change is withdrawn</strong>" in told(change, staging.olga, seen=seen)
 
 
 @pytest.mark.django_db(transaction=True)

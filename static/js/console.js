@@ -1,6 +1,6 @@
 // Small things that make pages easier to use. Every page works without them.
 
-import { forgetAll as forgetDrafts, names as keptDrafts } from "./kept.js";
+import { forgetAll, forgetOld, isAnythingKept } from "./kept.js";
 
 const MINUTE = 60;
 
@@ -76,12 +76,12 @@ addEventListener("beforeunload", (event) => {
 document.addEventListener("submit", (event) => {
   if (!event.target.matches("form[data-sign-out]")) return;
   const words = "This browser keeps text of yours that could not be saved. Signing out removes it. Sign out?";
-  if (keptDrafts().length && !confirm(words)) {
+  if (isAnythingKept() && !confirm(words)) {
     event.preventDefault();
     return;
   }
   document.documentElement.dataset.signingOut = "yes";
-  forgetDrafts();
+  forgetAll();
 });
 
 // Tick all; say how many are ticked; keep ticks and focus when live rows are replaced.
@@ -145,3 +145,4 @@ for (const list of document.querySelectorAll("[role=tablist]")) {
 
 refreshTimes();
 countTicked();
+forgetOld();

@@ -13,20 +13,23 @@ const OUTLIVES_PAGE = 60_000; // bytes; browsers refuse keepalive requests above
 const form = document.querySelector("form[data-draft]");
 const status = document.getElementById("draft-status");
 const mine = `${form.dataset.person}:${form.dataset.change}:`;
-const name = mine + crypto.getRandomValues(new Uint32Array(2)).join("");
+const random = crypto.getRandomValues(new Uint32Array(2)).join("");
+const name = form.dataset.copy.startsWith(mine) ? form.dataset.copy : mine + random; // of this page's copy
 
 let saved = form.hasAttribute("data-unsaved") ? null : values(); // what the console has; null: not what is shown
 const opened = form.elements.seen.value;
 let seen = opened;
-let waiting = form.dataset.state !== "draft"; // for the person to press Save
+let waiting = form.dataset.state !== "draft"; // for the person to press Save; no request could go through before
 let trouble = false; // the last save did not arrive
 let typingSince = 0;
 let timer = 0;
 let sending = null;
+let passing = false; // the form is posted as a page
 let inFlight = null; // the values being sent
+let resting = status.textContent || (saved ? "Saves by itself." : "Not saved."); // what is said when nothing is amiss
 
 function values() {
-  const { csrfmiddlewaretoken, seen, ...rest } = Object.fromEntries(new FormData(form));
+  const { csrfmiddlewaretoken, seen, copy, ...rest } = Object.fromEntries(new FormData(form));
   return rest;
 }
 
@@ -34,7 +37,8 @@ function same(one, other) {
   return Object.keys(one).every((field) => one[field] === other?.[field]);
 }
 
-const isUnsaved = () => form.hasAttribute("data-unsaved");
+// An editor that tells of typing only after a pause marks its textarea until then.
+const isUnsaved = () => form.hasAttribute("data-unsaved") || form.querySelector("textarea[data-typed]") !== null;
 
 function say(words) {
   if (status.textContent !== words) status.textContent = words;
@@ -44,9 +48,10 @@ const banners = Object.fromEntries(
   ["refused", "signed-out", "restore"].map((which) => [which, document.getElementById(`draft-${which}`)]),
 );
 
-function show(which, words = "") {
+function show(which, words) {
   banners[which].hidden = false;
-  if (words) banners[which].querySelector("[data-words]").textContent = words;
+  const place = banners[which].querySelector("[data-words]");
+  if (place && place.textContent !== words) place.textContent = words;
 }
 
 const clock = (at) => new Date(at).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -80,24 +85,41 @@ async function autosave() {
     say("Not saved yet: press “Save draft”.");
     return;
   }
-  if (!sending) await send(null);
+  if (sending) later(PAUSE);
+  else await send(null);
 }
 
 document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && autosave());
 addEventListener("beforeunload", autosave);
-addEventListener("pagehide", () => isUnsaved() && !document.documentElement.dataset.signingOut && keepHere());
+addEventListener("pagehide", () => isUnsaved() && keepHere());
 for (const back of ["focus", "online"]) addEventListener(back, () => trouble && autosave());
 addEventListener("focus", refreshToken);
 
 // The buttons save in the same way, so that a save which does not arrive leaves the page as it is.
 form.addEventListener("submit", async (event) => {
+  if (passing) return;
   event.preventDefault();
   clearTimeout(timer);
-  form.dataset.unsaved = "yes";
   await sending;
-  const arrived = await send(event.submitter);
-  if (arrived && event.submitter?.name === "review") location.assign(form.dataset.review);
+  if (event.submitter?.hasAttribute("formaction")) {
+    await leave(event.submitter);
+    return;
+  }
+  form.dataset.unsaved = "yes";
+  if (!(await send(event.submitter))) return;
+  if (event.submitter?.name === "review") location.assign(form.dataset.review);
+  else if (form.hasAttribute("data-secrets-shown")) location.assign(form.action); // which shows none
 });
+
+// A button that shows the form's page another way: what is typed is saved first, or carried over and kept here.
+async function leave(submitter) {
+  if (isUnsaved() && !waiting && !(await send(null))) return;
+  if (isUnsaved()) keepHere();
+  const copy = isUnsaved() ? name : "none";
+  form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "copy", value: copy }));
+  passing = true;
+  form.requestSubmit(submitter);
+}
 
 // --- how
 
@@ -131,17 +153,20 @@ async function deliver(submitter) {
 
   saved = sent;
   seen = form.elements.seen.value = told.seen;
+  resting = `Saved ${submitter ? "as a draft " : ""}at ${clock(told.seen)}.`;
   waiting = trouble = false;
   banners.refused.hidden = banners["signed-out"].hidden = true;
   if (same(values(), saved)) settle();
   else later(PAUSE);
-  say(`Saved ${submitter ? "as a draft " : ""}at ${clock(told.seen)}.`);
   return true;
 }
 
 function settle() {
+  trouble = false;
   delete form.dataset.unsaved;
   forget(name);
+  banners.refused.hidden = true;
+  say(resting);
 }
 
 function failed(words) {
@@ -152,8 +177,8 @@ function failed(words) {
   return false;
 }
 
+// The next typing tries again: it may be what makes the text acceptable.
 function refuse(words) {
-  waiting = true;
   inFlight = null;
   keepHere();
   say("Not saved.");
@@ -205,9 +230,9 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
 
 // --- what a closed tab, a crash or an ended session left here
 
-// Only what the console does not have. Texts with secrets shown are not for keeping.
+// Only what the console does not have. Texts with secrets shown are not for keeping, nor is anything after a sign-out.
 function keepHere() {
-  if (form.hasAttribute("data-secrets-shown")) return false;
+  if (form.hasAttribute("data-secrets-shown") || document.documentElement.dataset.signingOut) return false;
   const now = values();
   const fields = {};
   for (const [field, value] of Object.entries(now)) {
@@ -216,7 +241,7 @@ function keepHere() {
   }
   if (!Object.keys(fields).length) return true;
   const sent = inFlight !== null && same(now, inFlight);
-  return keep(name, { at: Date.now(), seen, sent, fields });
+  return keep(name, { at: Date.now(), seen, sent, fields, carried: now.carried });
 }
 
 function offer() {
@@ -253,6 +278,7 @@ function restore({ name: other, copy }) {
     if (element?.matches("textarea")) replaceText(element, value);
     else if (element) element.value = value;
   }
+  form.elements.carried.value += ` ${copy.carried ?? ""}`; // what its marks stand for
   form.dispatchEvent(new Event("input"));
   keepHere();
   forget(other);
@@ -260,4 +286,4 @@ function restore({ name: other, copy }) {
 }
 
 offer();
-if (!waiting) say(saved ? "Saves by itself." : "Not saved.");
+say(resting);

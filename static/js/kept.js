@@ -4,7 +4,7 @@
 const PREFIX = "draft:";
 const LONGEST = 3 * 86400 * 1000;
 
-// copy: { at: milliseconds, seen: stamp, sent: whether a save was under way, fields: name → text }. False: no room.
+// copy: { at: milliseconds, seen: stamp, sent: whether a save was under way, fields: name → text, carried }. False: no room.
 export function keep(name, copy) {
   try {
     localStorage.setItem(PREFIX + name, JSON.stringify(copy));
@@ -23,22 +23,28 @@ export function forget(name) {
   }
 }
 
-// The copies whose name begins so, as { name, copy }, newest first. What is too old goes.
+// The copies whose name begins so, as { name, copy }, newest first.
 export function keptUnder(start) {
-  const found = [];
-  for (const name of names()) {
-    const copy = read(name);
-    if (!copy || Date.now() - copy.at > LONGEST) forget(name);
-    else if (name.startsWith(start)) found.push({ name, copy });
-  }
-  return found.sort((one, other) => other.copy.at - one.copy.at);
+  return names()
+    .filter((name) => name.startsWith(start))
+    .map((name) => ({ name, copy: read(name) }))
+    .sort((one, other) => other.copy.at - one.copy.at);
 }
+
+export const isAnythingKept = () => names().length > 0;
 
 export function forgetAll() {
   for (const name of names()) forget(name);
 }
 
-export function names() {
+export function forgetOld() {
+  for (const name of names()) {
+    const copy = read(name);
+    if (!copy || !(Date.now() - copy.at < LONGEST)) forget(name);
+  }
+}
+
+function names() {
   try {
     return Object.keys(localStorage)
       .filter((key) => key.startsWith(PREFIX))
