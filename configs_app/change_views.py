@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -12,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from configs_app import changes, consequences, diffs, documents, editor, secrets
 from configs_app.forms import ChangeForm, as_lf, with_line_ends_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
-from console import access
+from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest
 from console.models import User
@@ -82,6 +83,31 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
         base_id = document.base_id if document else now.pk if now else None
         initial[f"{kind}_base"] = base_id
     return render(request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial)))
+
+
+@require_POST
+def reveal(request: ConsoleRequest, pk: int, kind: str) -> HttpResponse:
+    """The editor as it was sent, with the secrets of one document in clear, this once. Nothing is saved."""
+    change = _get_change(request, pk, needs="secret.view")
+    access.require(request.user, "change.edit", change.environment)
+    if kind not in Kind.values:
+        raise Http404("There are two documents: webhooks and connections.")
+    form = ChangeForm(request.POST)
+    form.full_clean()
+    typed = form.typed()
+    text = editor.unmasked(typed, change.environment, change=change, bases=form.bases().values())[kind].text
+    if text == typed[kind]:
+        messages.info(request, f"No mark in {kind} stands for a secret.")
+        return render(request, "configs_app/change_edit.html", _editor(request, change, form))
+    with transaction.atomic():
+        audit.record(
+            "secret.revealed", actor=request.user, target=change, document=kind, digest=changes.digest_of(text)
+        )
+    form = ChangeForm({**request.POST.dict(), kind: text})
+    context = {**_editor(request, change, form), "revealed": kind}
+    response = render(request, "configs_app/change_edit.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 def _keep(change: Change, form: ChangeForm, *, actor: User) -> Change:

@@ -13,6 +13,7 @@ urlpatterns = [
         views.download,
         name="revision-download",
     ),
+    path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/reveal/", views.reveal, name="revision-reveal"),
     path(
         "e/<slug:environment>/documents/<slug:kind>/r/<int:number>/restore/",
         views.restore,
@@ -22,5 +23,6 @@ urlpatterns = [
     path("e/<slug:environment>/changes/new/", change_views.change_new, name="change-new"),
     path("changes/<int:pk>/", change_views.change, name="change"),
     path("changes/<int:pk>/edit/", change_views.edit, name="change-edit"),
+    path("changes/<int:pk>/reveal/<slug:kind>/", change_views.reveal, name="change-reveal"),
     path("changes/<int:pk>/<slug:verb>/", change_views.act, name="change-act"),
 ]

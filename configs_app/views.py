@@ -49,28 +49,48 @@ def document(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
 @require_safe
 def revision(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
     found = _get_revision(request, environment, kind, number, needs="environment.view")
+    return _revision_page(request, found, secrets.masked(found.text))
+
+
+@require_POST
+def reveal(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
+    """The same page with the secrets, this once."""
+    found = _get_revision(request, environment, kind, number, needs="secret.view")
+    _record_reveal(request, found)
+    response = _revision_page(request, found, found.text, revealed=True)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@require_POST
+def download(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
+    """The document as it was typed, secrets and all."""
+    found = _get_revision(request, environment, kind, number, needs="secret.view")
+    _record_reveal(request, found)
+    response = HttpResponse(found.text.encode("utf-8", "surrogatepass"), content_type="application/json")
+    response["Content-Disposition"] = f'attachment; filename="{found.environment}-{kind}-r{number}.json"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _record_reveal(request: ConsoleRequest, revision: Revision) -> None:
+    with transaction.atomic():
+        audit.record("secret.revealed", actor=request.user, target=revision, digest=revision.digest)
+
+
+def _revision_page(request: ConsoleRequest, found: Revision, text: str, *, revealed: bool = False) -> HttpResponse:
+    kind = found.document.kind
     context = {
         "environment": found.environment,
         "may": access.verbs(request.user, found.environment),
         "kind": kind,
         "kinds": Kind.values,
         "revision": found,
-        "text": secrets.masked(found.text),
+        "text": text,
+        "revealed": revealed,
         "current": changes.current_revision(found.environment, kind),
     }
     return render(request, "configs_app/revision.html", context)
-
-
-@require_POST
-def download(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
-    """The document as it was typed, secrets and all; that somebody took it is audited."""
-    found = _get_revision(request, environment, kind, number, needs="secret.view")
-    with transaction.atomic():
-        audit.record("secret.revealed", actor=request.user, target=found, digest=found.digest)
-    response = HttpResponse(found.text.encode("utf-8", "surrogatepass"), content_type="application/json")
-    response["Content-Disposition"] = f'attachment; filename="{found.environment}-{kind}-r{number}.json"'
-    response["Cache-Control"] = "no-store"
-    return response
 
 
 @require_POST

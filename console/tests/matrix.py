@@ -34,11 +34,13 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "configs:validate"): WORK,
     ("GET", "configs:revision"): READ,
     ("POST", "configs:revision-download"): WORK,
+    ("POST", "configs:revision-reveal"): WORK,
     ("POST", "configs:revision-restore"): DO_WORK,
     ("GET", "configs:changes"): READ,
     ("POST", "configs:change-new"): DO_WORK,
     ("GET", "configs:change"): READ,
     ("GET", "configs:change-edit"): WORK,
+    ("POST", "configs:change-reveal"): WORK,
     ("POST", "configs:change-act"): DO_REVIEW,  # with the verb "approve"
     ("GET", "sync:environment"): READ,
     ("GET", "sync:fleet"): READ,

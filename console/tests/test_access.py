@@ -54,6 +54,7 @@ def arguments() -> dict[str, list[object]]:
         "document": document,
         "revision": [*document, 1],
         "act": [change.pk, "approve"],
+        "reveal": [change.pk, "webhooks"],
     }
 
 
@@ -63,6 +64,7 @@ def which(name: str) -> str | None:
         "audit-event": "event",
         "live": "environment",
         "configs:change-act": "act",
+        "configs:change-reveal": "reveal",
         "configs:changes": "environment",
         "configs:change-new": "environment",
         "configs:compare": "document",

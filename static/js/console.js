@@ -59,7 +59,7 @@ document.addEventListener("submit", (event) => {
 });
 
 // Leaving a page with unsaved typing asks first.
-let dirty = false;
+let dirty = Boolean(document.querySelector("form[data-guard][data-unsaved]"));
 document.addEventListener("input", (event) => {
   if (event.target.closest("form[data-guard]")) dirty = true;
 });
