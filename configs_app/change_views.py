@@ -170,6 +170,7 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
             {
                 "document": document,
                 "findings": findings[document.kind],
+                "secrets": secrets.differences(document.base.text if document.base else None, document.text),
                 "lines": diffs.lines(document.base.text if document.base else None, document.text),
             }
             for document in changed

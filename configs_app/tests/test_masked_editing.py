@@ -254,3 +254,12 @@ def test_a_revision_shows_its_secrets_on_request_only_and_that_is_recorded() -> 
     event = AuditEvent.objects.get(action="secret.revealed")
     assert (event.actor_name, event.target_label) == ("olga", "connections r1")
     assert event.data == {"digest": protocol.digest(protocol.parse(CONNECTIONS))}
+
+
+def test_the_review_tells_what_becomes_of_each_secret() -> None:
+    cast, change = begin()
+    base = changes.current_revision(cast.environment, "webhooks")
+    text = testing.text({"orders": {"module": "log", "authorization": "new"}, "b": {"module": "log", "key": "x" * 9}})
+    changes.save(change, {"webhooks": text}, bases={"webhooks": base.pk if base else None}, actor=cast.olga)
+    body = page_of(cast.victor).get(reverse("configs:change", args=[change.pk])).content.decode()
+    assert "Secrets: <code>orders.authorization</code> changed, <code>b.key</code> new." in body
