@@ -21,7 +21,6 @@ from instances_app.models import Kind
 from instances_app.shortcuts import get_environment
 
 LISTED = 100
-EMPTY = "{}\n"
 NEEDS = {  # what the buttons on the review page need
     "propose": "change.edit",
     "withdraw": "change.edit",
@@ -72,16 +71,14 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
             else:
                 if "review" in request.POST:
                     return redirect("configs:change", pk)
+                if "variables" in request.POST:
+                    return redirect("configs:change-variables", pk)
                 messages.success(request, "Saved as a draft.")
                 return redirect("configs:change-edit", pk)
         return render(request, "configs_app/change_edit.html", _editor(request, change, form), status=422)
-    current, kept = _current(change), _kept(change)
     initial: dict[str, Any] = {"title": change.title, "seen": changes.stamp(change)}
-    for kind in Kind.values:
-        document, now = kept.get(kind), current[kind]
-        initial[kind] = secrets.masked(document.text if document else now.text if now else EMPTY)
-        base_id = document.base_id if document else now.pk if now else None
-        initial[f"{kind}_base"] = base_id
+    for kind, (text, base) in editor.standing(change).items():
+        initial |= {kind: secrets.masked(text), f"{kind}_base": base.pk if base else None}
     return render(request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial)))
 
 
@@ -117,7 +114,7 @@ def _keep(change: Change, form: ChangeForm, *, actor: User) -> Change:
     restored = editor.restored(form.typed(), change, bases=bases, actor=actor, seen=seen)
     base_texts = {kind: _base_text(change, kind, bases[kind]) for kind in Kind.values}
     texts = {kind: with_line_ends_of(base_texts[kind], text) for kind, text in restored.items()}
-    touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or EMPTY)}
+    touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or editor.EMPTY)}
     return changes.save(change, touched, bases=bases, actor=actor, title=title, seen=seen)
 
 
@@ -125,10 +122,6 @@ def _base_text(change: Change, kind: str, base_id: int | None) -> str | None:
     """Of the revision that the text was typed over, whether it is still current or not."""
     revisions = Revision.objects.filter(document__environment=change.environment, document__kind=kind, pk=base_id or 0)
     return revision.text if (revision := revisions.first()) else None
-
-
-def _current(change: Change) -> dict[str, Revision | None]:
-    return {kind: changes.current_revision(change.environment, kind) for kind in Kind.values}
 
 
 def _kept(change: Change) -> dict[str, ChangedDocument]:
@@ -190,7 +183,7 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
 
 
 def _moved(document: ChangedDocument, now: str | None) -> diffs.EntryChanges:
-    return diffs.entries(document.base.text if document.base else None, now or EMPTY)
+    return diffs.entries(document.base.text if document.base else None, now or editor.EMPTY)
 
 
 @require_POST

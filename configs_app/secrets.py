@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from webhook_agent import protocol
@@ -60,7 +60,7 @@ class Hidden:
     path: Path
     start: int
     end: int
-    value: str
+    value: str = field(repr=False)
     mark: str
 
 

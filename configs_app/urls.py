@@ -1,6 +1,6 @@
 from django.urls import path
 
-from configs_app import change_views, views
+from configs_app import change_views, variable_views, views
 
 app_name = "configs"
 urlpatterns = [
@@ -24,5 +24,6 @@ urlpatterns = [
     path("changes/<int:pk>/", change_views.change, name="change"),
     path("changes/<int:pk>/edit/", change_views.edit, name="change-edit"),
     path("changes/<int:pk>/reveal/<slug:kind>/", change_views.reveal, name="change-reveal"),
+    path("changes/<int:pk>/variables/", variable_views.replace, name="change-variables"),
     path("changes/<int:pk>/<slug:verb>/", change_views.act, name="change-act"),
 ]

@@ -41,6 +41,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "configs:change"): READ,
     ("GET", "configs:change-edit"): WORK,
     ("POST", "configs:change-reveal"): WORK,
+    ("GET", "configs:change-variables"): WORK,
     ("POST", "configs:change-act"): DO_REVIEW,  # with the verb "approve"
     ("GET", "sync:environment"): READ,
     ("GET", "sync:fleet"): READ,
