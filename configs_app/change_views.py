@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.db import transaction
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -14,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from configs_app import acceptances, carried, changes, consequences, diffs, documents, editor, reading, secrets
 from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
-from console import access
+from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest
 from console.models import User
@@ -22,7 +23,6 @@ from instances_app.models import Kind
 from instances_app.shortcuts import get_environment
 
 LISTED = 100
-EMPTY = "{}\n"
 NEEDS = {  # what the buttons on the review page need
     "propose": "change.edit",
     "withdraw": "change.edit",
@@ -74,16 +74,14 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
             else:
                 if "review" in request.POST:
                     return redirect("configs:change", pk)
+                if "variables" in request.POST:
+                    return redirect("configs:change-variables", pk)
                 messages.success(request, "Saved as a draft.")
                 return redirect("configs:change-edit", pk)
         return render(request, "configs_app/change_edit.html", _editor(request, change, form), status=422)
-    current, kept = _current(change), _kept(change)
     initial: dict[str, Any] = {"title": change.title, "seen": changes.stamp(change), "carried": carried.packed(change)}
-    for kind in Kind.values:
-        document, now = kept.get(kind), current[kind]
-        initial[kind] = secrets.masked(document.text if document else now.text if now else EMPTY)
-        base_id = document.base_id if document else now.pk if now else None
-        initial[f"{kind}_base"] = base_id
+    for kind, (text, base) in editor.standing(change).items():
+        initial |= {kind: secrets.masked(text), f"{kind}_base": base.pk if base else None}
     return render(request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial)))
 
 
@@ -107,6 +105,33 @@ def draft(request: ConsoleRequest, pk: int) -> HttpResponse:
     return JsonResponse({"seen": changes.stamp(saved)})
 
 
+@require_POST
+def reveal(request: ConsoleRequest, pk: int, kind: str) -> HttpResponse:
+    """The editor as it was sent, with the secrets of one document in clear, this once. Nothing is saved."""
+    change = get_change(request, pk, needs="secret.view")
+    access.require(request.user, "change.edit", change.environment)
+    if kind not in Kind.values:
+        raise Http404("There are two documents: webhooks and connections.")
+    form = ChangeForm(request.POST)
+    form.full_clean()
+    typed = form.typed()
+    text = editor.unmasked(typed, change.environment, change=change, bases=form.bases().values(), pages=form.pages())[
+        kind
+    ].text
+    if text == typed[kind]:
+        messages.info(request, f"No mark in {kind} stands for a secret.")
+        return render(request, "configs_app/change_edit.html", _editor(request, change, form))
+    with transaction.atomic():
+        audit.record(
+            "secret.revealed", actor=request.user, target=change, document=kind, digest=changes.digest_of(text)
+        )
+    form = ChangeForm({**request.POST.dict(), kind: text})
+    context = {**_editor(request, change, form), "revealed": kind}
+    response = render(request, "configs_app/change_edit.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 def _keep(change: Change, form: ChangeForm, *, actor: User, autosave: bool = False) -> Change:
     """Save what the editor sent; a document that is as its base is no part of the change."""
     kept, bases = _kept(change), form.bases()
@@ -114,7 +139,7 @@ def _keep(change: Change, form: ChangeForm, *, actor: User, autosave: bool = Fal
     restored = editor.restored(form.typed(), change, bases=bases, actor=actor, seen=seen, pages=form.pages())
     base_texts = {kind: _base_text(change, kind, bases[kind]) for kind in Kind.values}
     texts = {kind: with_line_ends_of(base_texts[kind], text) for kind, text in restored.items()}
-    touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or EMPTY)}
+    touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or editor.EMPTY)}
     return changes.save(change, touched, bases=bases, actor=actor, title=title, seen=seen, autosave=autosave)
 
 
@@ -122,10 +147,6 @@ def _base_text(change: Change, kind: str, base_id: int | None) -> str | None:
     """Of the revision that the text was typed over, whether it is still current or not."""
     revisions = Revision.objects.filter(document__environment=change.environment, document__kind=kind, pk=base_id or 0)
     return revision.text if (revision := revisions.first()) else None
-
-
-def _current(change: Change) -> dict[str, Revision | None]:
-    return {kind: changes.current_revision(change.environment, kind) for kind in Kind.values}
 
 
 def _kept(change: Change) -> dict[str, ChangedDocument]:
@@ -175,6 +196,7 @@ def page(
             {
                 "document": document,
                 "findings": changes.findings(document),
+                "secrets": secrets.differences(document.base.text if document.base else None, document.text),
                 "difference": shown.between(document.base.text if document.base else None, document.text),
             }
             for document in changed
@@ -202,7 +224,7 @@ def page(
 
 
 def _moved(document: ChangedDocument, now: str | None) -> diffs.EntryChanges:
-    return diffs.entries(document.base.text if document.base else None, now or EMPTY)
+    return diffs.entries(document.base.text if document.base else None, now or editor.EMPTY)
 
 
 @require_POST

@@ -384,12 +384,16 @@ def _restores(change: Change, document: ChangedDocument) -> bool:
 def _keep(change: Change, kind: str, text: str, *, base: Revision | None) -> None:
     if kind not in Kind.values:
         raise Refused(f"There is no document named {kind!r}.")
-    try:
-        digest = protocol.digest(protocol.parse(text))
-    except protocol.ProtocolError:
-        digest = ""  # kept all the same: nothing that was typed is lost
-    values = {"base": base, "content_sealed": seal(text), "digest": digest}
+    values = {"base": base, "content_sealed": seal(text), "digest": digest_of(text)}
     ChangedDocument.objects.update_or_create(change=change, kind=kind, defaults=values)
+
+
+def digest_of(text: str) -> str:
+    """Empty for a text that is not a document: it is kept all the same, nothing that was typed is lost."""
+    try:
+        return protocol.digest(protocol.parse(text))
+    except protocol.ProtocolError:
+        return ""
 
 
 def _digests(change: Change) -> dict[str, str]:

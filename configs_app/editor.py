@@ -12,9 +12,20 @@ from configs_app.models import Change, Revision
 from configs_app.validation import Finding, Level
 from console.errors import Refused
 from console.models import User
-from instances_app.models import OTHER, Environment
+from instances_app.models import OTHER, Environment, Kind
 
+EMPTY = "{}\n"  # of a document that nobody has written yet
 RULE = "J4"  # a mark without its secret
+
+
+def standing(change: Change) -> dict[str, tuple[str, Revision | None]]:
+    """kind → the text as the change has it now, its own or the current one, and the revision it was typed over."""
+    kept = {document.kind: document for document in change.documents.select_related("base")}
+    found: dict[str, tuple[str, Revision | None]] = {}
+    for kind in Kind.values:
+        base = kept[kind].base if kind in kept else changes.current_revision(change.environment, kind)
+        found[kind] = (kept[kind].text if kind in kept else base.text if base else EMPTY, base)
+    return found
 
 
 def unmasked(

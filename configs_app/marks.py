@@ -11,7 +11,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs_app import broken_text
 from configs_app.secrets import hidden, looks_like_mark
@@ -47,7 +47,7 @@ class Problem:
 class Unmasked:
     """A text with the secrets back in it. `places`: each one's start and end here, then in the text with marks."""
 
-    text: str
+    text: str = field(repr=False)
     problems: tuple[Problem, ...] = ()
     places: tuple[tuple[int, int, int, int], ...] = ()
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Literal
 
 from webhook_agent import protocol
 
@@ -60,8 +61,23 @@ class Hidden:
     path: Path
     start: int
     end: int
-    value: str
+    value: str = field(repr=False)
     mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretChange:
+    """What became of one secret: ``db.password``, changed. `origin` says from where a moved one came."""
+
+    path: str
+    word: Literal["changed", "new", "removed", "moved"]
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    changes: tuple[SecretChange, ...]
+    unchanged: int
 
 
 def is_secret(path: Path, value: str) -> bool:
@@ -114,6 +130,43 @@ def masked(text: str) -> str:
         pieces += [text[done : secret.start], secret.mark]
         done = secret.end
     return "".join([*pieces, text[done:]])
+
+
+def differences(old: str | None, new: str) -> Differences:
+    """What became of the secrets of a text; None is a document that does not exist yet."""
+    before, after = _by_path(old or "{}"), _by_path(new)
+    unchanged = sum(before.get(path) == value for path, value in after.items())
+    gone: dict[str, list[str]] = {}  # value → where it no longer stands
+    for path, value in before.items():
+        if after.get(path) != value:
+            gone.setdefault(value, []).append(path)
+    changes = []
+    moved: set[str] = set()
+    for path, value in after.items():
+        if before.get(path) == value:
+            continue
+        if gone.get(value):
+            origin = gone[value].pop(0)
+            moved.add(origin)
+            changes.append(SecretChange(path, "moved", origin))
+        else:
+            changes.append(SecretChange(path, "changed" if path in before else "new"))
+    changes += [SecretChange(path, "removed") for path in before if path not in after and path not in moved]
+    order = ["changed", "new", "removed", "moved"]
+    return Differences(tuple(sorted(changes, key=lambda change: order.index(change.word))), unchanged)
+
+
+def _by_path(text: str) -> dict[str, str]:
+    """``db.password`` → the secret there. A path that stands twice is numbered from the second time on."""
+    found: dict[str, str] = {}
+    for secret in hidden(text):
+        path = name = ".".join(str(part) for part in secret.path if part != "")
+        number = 1
+        while path in found:
+            number += 1
+            path = f"{name} ({number})"
+        found[path] = secret.value
+    return found
 
 
 def _is_hidden(path: Path, value: str) -> bool:

@@ -9,6 +9,7 @@ from configs_app import (
     import_views,
     presence_views,
     search_views,
+    variable_views,
     views,
 )
 
@@ -25,6 +26,7 @@ urlpatterns = [
         views.download,
         name="revision-download",
     ),
+    path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/reveal/", views.reveal, name="revision-reveal"),
     path(
         "e/<slug:environment>/documents/<slug:kind>/r/<int:number>/bookmark/",
         bookmark_views.bookmark,
@@ -46,5 +48,7 @@ urlpatterns = [
     path("accepted/<int:pk>/end/", acceptance_views.end, name="acceptance-end"),
     path("changes/<int:pk>/editing/", presence_views.editing, name="change-editing"),
     path("changes/<int:pk>/draft/", change_views.draft, name="change-draft"),
+    path("changes/<int:pk>/reveal/<slug:kind>/", change_views.reveal, name="change-reveal"),
+    path("changes/<int:pk>/variables/", variable_views.replace, name="change-variables"),
     path("changes/<int:pk>/<slug:verb>/", change_views.act, name="change-act"),
 ]

@@ -68,36 +68,54 @@ def _history(request: ConsoleRequest, environment: Environment, kind: str) -> di
 
 @require_safe
 def revision(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
-    return revision_page(request, get_revision(request, environment, kind, number, needs="environment.view"))
+    found = get_revision(request, environment, kind, number, needs="environment.view")
+    return revision_page(request, found)
 
 
-def revision_page(request: ConsoleRequest, found: Revision, *, status: int = 200) -> HttpResponse:
-    """One revision; after a refusal with what was typed into its forms."""
+@require_POST
+def reveal(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
+    """The same page with the secrets, this once."""
+    found = get_revision(request, environment, kind, number, needs="secret.view")
+    _record_reveal(request, found)
+    response = revision_page(request, found, revealed=True)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@require_POST
+def download(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
+    """The document as it was typed, secrets and all."""
+    found = get_revision(request, environment, kind, number, needs="secret.view")
+    _record_reveal(request, found)
+    response = HttpResponse(found.text.encode("utf-8", "surrogatepass"), content_type="application/json")
+    response["Content-Disposition"] = f'attachment; filename="{found.environment}-{kind}-r{number}.json"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _record_reveal(request: ConsoleRequest, revision: Revision) -> None:
+    with transaction.atomic():
+        audit.record("secret.revealed", actor=request.user, target=revision, digest=revision.digest)
+
+
+def revision_page(
+    request: ConsoleRequest, found: Revision, *, revealed: bool = False, status: int = 200
+) -> HttpResponse:
+    """One revision; after a refusal with what was typed into its forms, `revealed` with its secrets."""
     kind = found.document.kind
     context = {
         "environment": found.environment,
         "may": access.verbs(request.user, found.environment),
         "kind": kind,
         "revision": found,
-        "text": secrets.masked(found.text),
+        "text": found.text if revealed else secrets.masked(found.text),
+        "revealed": revealed,
         "current": changes.current_revision(found.environment, kind),
         "running": running.of_document(found.environment, kind),
         "typed_name": request.POST.get("name", ""),
         "typed_text": request.POST.get("text"),
     }
     return render(request, "configs_app/revision.html", context, status=status)
-
-
-@require_POST
-def download(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
-    """The document as it was typed, secrets and all; that somebody took it is audited."""
-    found = get_revision(request, environment, kind, number, needs="secret.view")
-    with transaction.atomic():
-        audit.record("secret.revealed", actor=request.user, target=found, digest=found.digest)
-    response = HttpResponse(found.text.encode("utf-8", "surrogatepass"), content_type="application/json")
-    response["Content-Disposition"] = f'attachment; filename="{found.environment}-{kind}-r{number}.json"'
-    response["Cache-Control"] = "no-store"
-    return response
 
 
 @require_POST

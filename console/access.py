@@ -28,7 +28,9 @@ VERBS: dict[str, frozenset[str]] = {
     "environment.view": EVERYBODY,
     "environment.change": ADMINS,
     "audit.view": EVERYBODY,
-    "secret.view": WORKERS,  # literal secrets in documents; everybody else sees them masked
+    # Literal secrets, by download or shown on a page; masked otherwise, in the editor too. One verb for both ways:
+    # they show the same thing. Apart from change.edit, so that a table may let people edit who may not see secrets.
+    "secret.view": WORKERS,
     "instance.change": WORKERS,
     "instance.check": WORKERS | SIGNERS,
     "change.edit": WORKERS,

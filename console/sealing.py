@@ -33,6 +33,20 @@ def unseal(sealed: bytes | memoryview) -> str:
         raise SealBroken("A sealed value cannot be opened: is its key still in CONSOLE_SEAL_KEYS?") from None
 
 
+def is_current(sealed: bytes | memoryview) -> bool:
+    """Whether the first key opens it: no older one is needed for it any more."""
+    try:
+        _keys(tuple(settings.SEAL_KEYS[:1])).decrypt(bytes(sealed))
+    except InvalidToken:
+        return False
+    return True
+
+
+def reseal(sealed: bytes | memoryview) -> bytes:
+    """The same content, sealed with the first key."""
+    return seal(unseal(sealed))
+
+
 def fingerprint(secret: str) -> str:
     """Twelve hex digits that tell two secrets apart without telling either; keyed, so they cannot be guessed at."""
     key = hashlib.sha256(b"fingerprint:" + settings.SECRET_KEY.encode()).digest()

@@ -91,7 +91,6 @@ def test_an_autosave_never_reopens_a_change(state: str) -> None:
     cast = testing.cast("production", protected=True)
     testing.bundle(cast.environment)
     change = testing.draft(cast.environment, actor=cast.olga, webhooks=NEW)
-    testing.accepted(change, actor=cast.olga)
     changes.propose(change, actor=cast.olga)
     if state == "approved":
         changes.approve(change, actor=cast.anna)
@@ -164,7 +163,6 @@ def test_pressing_save_on_the_page_is_no_autosave() -> None:
     cast = testing.cast("production", protected=True)
     testing.bundle(cast.environment)
     change = testing.draft(cast.environment, actor=cast.olga, webhooks=NEW)
-    testing.accepted(change, actor=cast.olga)
     changes.propose(change, actor=cast.olga)
     assert autosave(change, as_=cast.olga, webhooks=NEWER, save="1").status == 200
     assert (change.state, change.documents.get().text) == ("draft", NEWER)
@@ -185,7 +183,6 @@ def test_what_is_proposed_is_recorded_even_when_only_autosaves_wrote_it() -> Non
     change = changes.open_draft(cast.environment, actor=cast.olga)
     autosave(change, as_=cast.olga, webhooks=NEWER)
     autosave(change, as_=cast.olga, webhooks=NEW)
-    testing.accepted(change, actor=cast.olga)
     changes.propose(change, actor=cast.olga)
     digests = {"webhooks": change.documents.get().digest}
     assert AuditEvent.objects.get(action="change.proposed").data["digests"] == digests

@@ -8,12 +8,13 @@ import re
 import pytest
 from django.test import Client
 from django.urls import reverse
+from webhook_agent import protocol
 
 from configs_app import changes, documents, secrets
 from configs_app.models import Change
 from configs_app.tests.test_pages import fields, page_of
 from console import testing
-from console.models import User
+from console.models import AuditEvent, User
 from console.testing import Cast
 
 pytestmark = pytest.mark.django_db
@@ -186,3 +187,79 @@ def test_marks_of_the_draft_itself_are_known_while_typing() -> None:
     changes.save(change, {"webhooks": text}, bases={"webhooks": base.pk if base else None}, actor=cast.olga)
     found = findings_while_typing(cast.olga, change, webhooks=secrets.masked(text))
     assert [rule for rule, _, _ in found] == ["A22"]
+
+
+def reveal_url(change: Change, kind: str) -> str:
+    return reverse("configs:change-reveal", args=[change.pk, kind])
+
+
+def test_showing_secrets_keeps_what_was_typed_shows_one_document_and_is_one_audit_event() -> None:
+    cast, change = begin()
+    page = page_of(cast.olga)
+    sent = sent_by(page, change)
+    typed = {
+        **sent,
+        "title": "Half typed",
+        "webhooks": sent["webhooks"].replace("log", "typed"),
+        "connections": sent["connections"].replace("5432", "5433"),
+    }
+    answer = page.post(reveal_url(change, "connections"), typed)
+    assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
+    body = answer.content.decode()
+    shown = fields(body)
+    assert shown["connections"].replace("\r\n", "\n") == CONNECTIONS.replace("\r", "").replace("5432", "5433")
+    assert shown["webhooks"] == typed["webhooks"]
+    assert "s3cr3t-of-orders" not in body
+    assert 'value="Half typed"' in body
+    event = AuditEvent.objects.get(action="secret.revealed")
+    text = CONNECTIONS.replace("5432", "5433")
+    assert (event.actor_name, event.target_type, event.target_id) == ("olga", "change", str(change.pk))
+    assert event.data == {"document": "connections", "digest": protocol.digest(protocol.parse(text))}
+    assert kept(change) == {}
+
+    page.post(edit_url(change), {**shown, "save": "1"})
+    assert kept(change) == {"webhooks": WEBHOOKS.replace("log", "typed"), "connections": text}
+    sent_by(page, change)  # masked again
+
+
+def test_showing_secrets_of_a_broken_text_shows_what_was_typed() -> None:
+    cast, change = begin()
+    page = page_of(cast.olga)
+    sent = sent_by(page, change)
+    answer = page.post(reveal_url(change, "webhooks"), {**sent, "webhooks": sent["webhooks"].replace("}\r\n}", "")})
+    assert fields(answer.content.decode())["webhooks"].replace("\r\n", "\n") == WEBHOOKS.replace("}\n}", "")
+    assert AuditEvent.objects.get(action="secret.revealed").data == {"document": "webhooks", "digest": ""}
+
+
+def test_nothing_is_shown_or_recorded_without_a_mark_that_stands_for_a_secret() -> None:
+    cast, change = begin()
+    page = page_of(cast.olga)
+    sent = {**sent_by(page, change), "webhooks": '{"a": {"password": "‹secret 000000000000›"}}'}
+    answer = page.post(reveal_url(change, "webhooks"), sent)
+    assert "No mark in webhooks stands for a secret" in answer.content.decode()
+    assert not AuditEvent.objects.filter(action="secret.revealed").exists()
+
+
+def test_a_revision_shows_its_secrets_on_request_only_and_that_is_recorded() -> None:
+    cast, _ = begin()
+    page = page_of(cast.olga)
+    arguments = ["staging", "connections", 1]
+    masked = page.get(reverse("configs:revision", args=arguments)).content.decode()
+    assert "w-of-db" not in masked
+    url = reverse("configs:revision-reveal", args=arguments)
+    assert page_of(cast.victor).post(url).status_code == 403
+    answer = page.post(url)
+    assert answer["Cache-Control"] == "no-store"
+    assert "p\\u00e4ss\\/w-of-db" in answer.content.decode()
+    event = AuditEvent.objects.get(action="secret.revealed")
+    assert (event.actor_name, event.target_label) == ("olga", "connections r1")
+    assert event.data == {"digest": protocol.digest(protocol.parse(CONNECTIONS))}
+
+
+def test_the_review_tells_what_becomes_of_each_secret() -> None:
+    cast, change = begin()
+    base = changes.current_revision(cast.environment, "webhooks")
+    text = testing.text({"orders": {"module": "log", "authorization": "new"}, "b": {"module": "log", "key": "x" * 9}})
+    changes.save(change, {"webhooks": text}, bases={"webhooks": base.pk if base else None}, actor=cast.olga)
+    body = page_of(cast.victor).get(reverse("configs:change", args=[change.pk])).content.decode()
+    assert "Secrets: <code>orders.authorization</code> changed, <code>b.key</code> new." in body

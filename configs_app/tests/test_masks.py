@@ -250,3 +250,36 @@ def test_one_slip_anywhere_shows_no_secret_and_loses_none(indent: int | None) ->
         assert "unter2" not in shown, slip
         found = marks.unmasked(shown, marks.known([slip]))
         assert (found.problems, found.text) == ((), slip)
+
+
+def told(old: dict[str, Any] | None, new: dict[str, Any]) -> str:
+    found = secrets.differences(None if old is None else json.dumps(old), json.dumps(new))
+    words = [f"{change.path} {change.word} {change.origin}".strip() for change in found.changes]
+    return ", ".join([*words, f"{found.unchanged} unchanged"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (None, {"a": {"password": "1"}}, "a.password new, 0 unchanged"),
+        ({"a": {"password": "1", "token": "2"}}, {"a": {"token": "2", "password": "1"}}, "2 unchanged"),
+        ({"a": {"password": "1"}}, {"a": {"password": "2"}}, "a.password changed, 0 unchanged"),
+        ({"a": {"password": "1"}}, {"a": {"password": "{$P}"}}, "a.password removed, 0 unchanged"),
+        ({"a": {"password": "1"}}, {"b": {"secret": "1"}}, "b.secret moved a.password, 0 unchanged"),
+        ({"a": {"secret": "1"}}, {"a": {"secret": "1"}, "b": {"secret": "1"}}, "b.secret new, 1 unchanged"),
+        (
+            {"a": {"secret": "1"}, "b": {"secret": "2"}},
+            {"a": {"secret": "2"}, "b": {"secret": "1"}},
+            "a.secret moved b.secret, b.secret moved a.secret, 0 unchanged",
+        ),
+        (
+            {"a": {"headers": {"x": ["1", "2"]}, "token": "3"}},
+            {"a": {"headers": {"x": ["2"]}, "token": "4"}, "c": {"pass": "5"}},
+            "a.token changed, c.pass new, a.headers.x.0 moved a.headers.x.1, 0 unchanged",
+        ),
+    ],
+)
+def test_what_became_of_each_secret_is_told_without_showing_one(
+    old: dict[str, Any] | None, new: dict[str, Any], expected: str
+) -> None:
+    assert told(old, new) == expected

@@ -36,6 +36,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "configs:validate"): WORK,
     ("GET", "configs:revision"): READ,
     ("POST", "configs:revision-download"): WORK,
+    ("POST", "configs:revision-reveal"): WORK,
     ("POST", "configs:revision-restore"): DO_WORK,
     ("POST", "configs:revision-bookmark"): DO_WORK,
     ("GET", "configs:import"): WORK,
@@ -47,6 +48,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "configs:change-edit"): WORK,
     ("GET", "configs:change-editing"): WORK,
     ("POST", "configs:change-draft"): (403, 422, 403, 422, 403, 404, 302),  # the change is proposed: no autosave
+    ("POST", "configs:change-reveal"): WORK,
+    ("GET", "configs:change-variables"): WORK,
     ("POST", "configs:change-act"): DO_REVIEW,  # with the verb "approve"
     ("POST", "configs:change-accept"): (403, 422, 422, 422, 403, 404, 302),  # nothing is ticked
     ("GET", "configs:acceptances"): READ,

@@ -58,6 +58,7 @@ def arguments() -> dict[str, list[object]]:
         "act": [change.pk, "approve"],
         "acceptance": [acceptance.pk],
         "import": [held.pk],
+        "reveal": [change.pk, "webhooks"],
     }
 
 
@@ -67,6 +68,7 @@ def which(name: str) -> str | None:
         "audit-event": "event",
         "live": "environment",
         "configs:change-act": "act",
+        "configs:change-reveal": "reveal",
         "configs:changes": "environment",
         "configs:acceptances": "environment",
         "configs:acceptance-end": "acceptance",

@@ -1,0 +1,111 @@
+"""Seal keys are rotated: afterwards the new one opens everything, and revisions are what they were."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection, transaction
+
+from configs_app.models import ChangedDocument, Revision
+from console import resealing, testing
+from console.models import AuditEvent
+from instances_app.models import Instance
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def older_and_newer(settings: Any) -> tuple[str, str]:
+    """Two revisions, a changed document and a token under the older key; the newer one stands in front now."""
+    older, newer = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    settings.SEAL_KEYS = [older]
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    testing.instance(cast.environment)
+    testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text({"a": {"module": "log"}}))
+    settings.SEAL_KEYS = [newer, older]
+    return older, newer
+
+
+def contents() -> list[Any]:
+    texts = [(revision.pk, revision.digest, revision.text) for revision in Revision.objects.order_by("pk")]
+    return [texts, ChangedDocument.objects.get().text, Instance.objects.get().target.token]
+
+
+def reseal(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("reseal", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_after_resealing_the_new_key_alone_opens_everything_as_it_was(
+    settings: Any, older_and_newer: tuple[str, str]
+) -> None:
+    before = contents()
+    with pytest.raises(CommandError, match="4 rows still need an older key"):
+        reseal("--check")
+    said = reseal()
+    assert "revision.content_sealed: 2 of 2 rows" in said
+    assert said.endswith("4 rows, 4 sealed again with the first key.\n")
+    settings.SEAL_KEYS = [older_and_newer[1]]
+    assert contents() == before
+    assert "need only the first key" in reseal("--check")
+    event = AuditEvent.objects.get(action="secrets.resealed")
+    assert event.data["rows"] == {
+        "instance.token_sealed": 1,
+        "revision.content_sealed": 2,
+        "changeddocument.content_sealed": 1,
+    }
+
+
+def test_a_run_that_was_ended_is_started_again_and_a_second_one_changes_nothing(
+    settings: Any, older_and_newer: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resealing, "BATCH", 1)
+
+    def end(column: resealing.Column) -> None:
+        if column.name == "content_sealed":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resealing.reseal(end)
+    older = sum(column.older for column in resealing.count(lambda column: None))
+    assert 0 < older < 4
+    assert f"4 rows, {older} sealed again" in reseal()
+    assert "4 rows, 0 sealed again" in reseal()
+    assert AuditEvent.objects.filter(action="secrets.resealed").count() == 1
+
+
+def test_what_no_key_opens_is_named_and_the_rest_is_sealed_again(
+    settings: Any, older_and_newer: tuple[str, str]
+) -> None:
+    _, newer = older_and_newer
+    Instance.objects.update(token_sealed=Fernet(Fernet.generate_key()).encrypt(b"lost"))
+    with pytest.raises(CommandError, match=rf"opens instance {Instance.objects.get().pk}\."):
+        reseal()
+    settings.SEAL_KEYS = [newer]
+    assert all(revision.text for revision in Revision.objects.all())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE configs_app_revision SET message = 'x'",
+        "UPDATE configs_app_revision SET content_sealed = 'x', digest = repeat('a', 64)",
+        "DELETE FROM configs_app_revision",
+    ],
+)
+def test_resealing_opens_revisions_to_no_other_change(statement: str, older_and_newer: tuple[str, str]) -> None:
+    for setting in ("off", "on"):
+        announced = f"SELECT set_config('console.resealing', '{setting}', true); {statement}"
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(announced)
+
+
+def test_the_seal_of_a_revision_is_only_changed_by_who_says_so(older_and_newer: tuple[str, str]) -> None:
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("UPDATE configs_app_revision SET content_sealed = 'x'")
