@@ -15,8 +15,9 @@ from typing import Literal, NamedTuple
 
 from configs_app import secrets
 from configs_app.entry_diff import EntryChanges, compared, entries
-from configs_app.json_text import JsonError, Member, members
+from configs_app.json_text import JsonError
 from configs_app.line_diff import LineMatcher
+from configs_app.members import Member, members
 
 __all__ = ["Difference", "EntryChanges", "Line", "Row", "alone", "between", "entries", "lines"]
 

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from webhook_agent import protocol
 
@@ -31,17 +30,6 @@ class Place:
     start: int
     end: int
     key: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One entry of a document; `text` is its value as typed, `key` and `end` are where the entry stands."""
-
-    name: str
-    value: Any
-    text: str
-    key: int
-    end: int
 
 
 @dataclass(slots=True)
@@ -108,31 +96,6 @@ def locate(text: str, paths: Iterable[Path]) -> JsonMap:
     return found
 
 
-def members(text: str) -> Iterator[Member]:
-    """The entries of a document, in its order, also those whose name stands twice: fast enough for megabytes.
-
-    Raises JsonError for a text that is not a JSON object; stricter rules are protocol.parse's.
-    """
-    try:
-        offset = _after(text, _skip(text, 0), "{")
-        more = text[offset : offset + 1] != "}"
-        while more:
-            key, (name, end) = offset, _decoder.raw_decode(text, offset)
-            if not isinstance(name, str):
-                raise JsonError("A key must stand in double quotes.", key)
-            start = _after(text, _skip(text, end), ":")
-            value, end = _decoder.raw_decode(text, start)
-            yield Member(name, value, text[start:end], key, end)
-            offset = _skip(text, end)
-            more = text[offset : offset + 1] == ","
-            if more:
-                offset = _skip(text, offset + 1)
-        if text[offset:].rstrip(" \t\n\r") != "}":
-            raise JsonError("The document does not end with its closing brace.", offset)
-    except (json.JSONDecodeError, RecursionError):
-        raise JsonError("This text is not JSON.", 0) from None
-
-
 def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
     """Every string value below a parsed one. Iterative: documents nest up to a hundred levels."""
     waiting: list[tuple[Path, object]] = [(path, value)]
@@ -151,13 +114,6 @@ def strings(text: str, found: JsonMap) -> Iterator[tuple[Path, Place, str]]:
     for path, place in found.every:
         if text[place.start] == '"':
             yield path, place, json.loads(text[place.start : place.end])
-
-
-def _after(text: str, offset: int, mark: str) -> int:
-    """Where the next value or key starts, behind this mark."""
-    if text[offset : offset + 1] != mark:
-        raise JsonError(f'Expected "{mark}" here.', offset)
-    return _skip(text, offset + 1)
 
 
 def _skip(text: str, offset: int) -> int:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from configs_app import change_views, compare_views, entry_views, import_views, mark_views, search_views, views
+from configs_app import change_views, compare_views, entry_views, import_views, note_views, search_views, views
 
 app_name = "configs"
 urlpatterns = [
@@ -15,7 +15,7 @@ urlpatterns = [
         views.download,
         name="revision-download",
     ),
-    path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/marks/", mark_views.mark, name="revision-marks"),
+    path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/notes/", note_views.put, name="revision-notes"),
     path(
         "e/<slug:environment>/documents/<slug:kind>/r/<int:number>/restore/",
         views.restore,

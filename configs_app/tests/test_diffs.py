@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs_app import diffs, secrets
-from configs_app.json_text import JsonError, members
+from configs_app.json_text import JsonError
+from configs_app.members import members
 
 KAFKA: dict[str, Any] = {
     "module": "kafka",

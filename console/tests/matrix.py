@@ -37,7 +37,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "configs:revision"): READ,
     ("POST", "configs:revision-download"): WORK,
     ("POST", "configs:revision-restore"): DO_WORK,
-    ("POST", "configs:revision-marks"): DO_WORK,
+    ("POST", "configs:revision-notes"): DO_WORK,
     ("GET", "configs:import"): WORK,
     ("GET", "configs:import-preview"): WORK,
     ("POST", "configs:import-preview"): DO_WORK,
