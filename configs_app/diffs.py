@@ -15,8 +15,9 @@ from typing import Literal, NamedTuple
 
 from configs_app import secrets
 from configs_app.entry_diff import EntryChanges, compared, entries
-from configs_app.json_text import JsonError, Member, members
+from configs_app.json_text import JsonError
 from configs_app.line_diff import LineMatcher
+from configs_app.members import Member, members
 
 __all__ = ["Difference", "EntryChanges", "Line", "Row", "alone", "between", "entries", "lines"]
 
@@ -24,6 +25,7 @@ Mark = Literal["added", "removed", "same", "gap"]
 
 CONTEXT = 3  # unchanged lines shown around a change
 MOST_LINES = 2_000  # lines of one difference that a page sends unasked
+LONGEST_LINE = 2_000  # characters of one line that a page sends unasked
 SHARED = 0.4  # two lines with this much in common are one line that was changed; its difference is emphasised
 WORD = re.compile(r"‹[^›]*›|\w+|\s+|.")
 
@@ -55,7 +57,12 @@ class Difference:
     lines: list[Line]
     more: int = 0  # lines that follow and are not shown, because they are too many
     entries: EntryChanges | None = None  # None while one of the texts is not JSON
-    anchors: Mapping[str, str] = field(default_factory=dict)  # entry → anchor of its first line that is shown
+    anchors: Mapping[str, str] = field(default_factory=dict)  # entry → anchor of its first line, shown or not
+
+    @property
+    def placed(self) -> set[str]:
+        """The anchors that are on the page."""
+        return {line.anchor for line in self.lines if line.anchor}
 
     @property
     def rows(self) -> Iterator[Row]:
@@ -102,21 +109,21 @@ def between(
 ) -> Difference:
     """Lines and entries that differ; None for `old` is a document that does not exist yet.
 
-    `context` None folds nothing, `most` None shows all lines that are left.
+    `context` None folds nothing, `most` None shows all lines that are left, however long.
     """
     try:
         left, right = _Side(old), _Side(new)
-    except JsonError:
+        steps = list(_steps(left.lines, right.lines, context))
+        shown = steps[:most]
+        if not show_secrets:
+            left.mask(step.old for step in shown if step.mark in {"removed", "same"})
+            right.mask(step.new for step in shown if step.mark in {"added", "same"})
+        changes = compared(left.members, right.members)
+    except (JsonError, RecursionError):  # a draft may nest deeper than any document
         return _unread(old, new, context, most)
-    steps = list(_steps(left.lines, right.lines, context))
-    shown = steps[:most]
-    if not show_secrets:
-        left.mask(step.old for step in shown if step.mark in {"removed", "same"})
-        right.mask(step.new for step in shown if step.mark in {"added", "same"})
-    changes = compared(left.members, right.members)
-    anchors = _anchors(shown, left, right, changes)
+    anchors = _anchors(steps, left, right, changes)
     placed = set(anchors.values())
-    drawn = [_line(step, left.lines, right.lines, placed) for step in shown]
+    drawn = [_line(step, left.lines, right.lines, placed, most) for step in shown]
     return Difference(drawn, len(steps) - len(shown), changes, anchors)
 
 
@@ -124,7 +131,8 @@ def _unread(old: str | None, new: str, context: int | None, most: int | None) ->
     """A text that is not JSON has no entries, and its secrets cannot be told from the rest: masked whole."""
     left, right = (_bare(secrets.masked(text).split("\n")) if text else [] for text in (old, new))
     steps = list(_steps(left, right, context))
-    return Difference([_line(step, left, right, set()) for step in steps[:most]], len(steps[most:]) if most else 0)
+    drawn = [_line(step, left, right, set(), most) for step in steps[:most]]
+    return Difference(drawn, len(steps) - len(drawn))
 
 
 class _Side:
@@ -159,11 +167,18 @@ class _Side:
         done = self._starts[first]
         for index in sorted(touched):
             member = self.members[index]
-            entry = secrets.masked("{" + self.text[member.key : member.end] + "}")
-            pieces += [self.text[done : member.key], entry[1:-1]]
+            pieces += [self.text[done : member.key], _masked(self.text[member.key : member.end])]
             done = member.end
         masked = "".join([*pieces, self.text[done : self._starts[last] - 1]])
         self.lines[first:last] = [line.removesuffix("\r") for line in masked.split("\n")]
+
+
+def _masked(entry: str) -> str:
+    """An entry as typed, masked. Raises JsonError for one that is masked only together with everything around it."""
+    masked = secrets.masked("{" + entry + "}")
+    if not masked.startswith("{") or masked.count("\n") != entry.count("\n"):
+        raise JsonError("This entry is not strict JSON.", 0)
+    return masked[1:-1]
 
 
 def _bare(lines: list[str]) -> list[str]:
@@ -190,13 +205,15 @@ def _steps(left: list[str], right: list[str], context: int | None) -> Iterator[_
         yield _Step("gap", len(left) - done, 0)
 
 
-def _line(step: _Step, left: list[str], right: list[str], placed: set[str]) -> Line:
+def _line(step: _Step, left: list[str], right: list[str], placed: set[str], most: int | None) -> Line:
     if step.mark == "gap":
         return Line("gap", None, None, f"{step.old:,} unchanged line{'' if step.old == 1 else 's'}")
     old = step.old + 1 if step.old >= 0 else None
     new = step.new + 1 if step.new >= 0 else None
     text, parts = (left[step.old] if step.mark == "removed" else right[step.new]), None
-    if step.beside >= 0:
+    if most is not None and len(text) > LONGEST_LINE:
+        text = f"{text[:LONGEST_LINE]}… {len(text) - LONGEST_LINE:,} more characters"
+    elif step.beside >= 0:
         parts = _parts(text, right[step.beside] if step.mark == "removed" else left[step.beside])
     anchor = _anchor(step)
     return Line(step.mark, old, new, text, parts, anchor if anchor in placed else "")
@@ -204,6 +221,8 @@ def _line(step: _Step, left: list[str], right: list[str], placed: set[str]) -> L
 
 def _parts(text: str, other: str) -> tuple[str, str, str] | None:
     """What the two lines begin and end with alike, in whole words, and what stands between; None for too little."""
+    if max(len(text), len(other)) > LONGEST_LINE:
+        return None
     mine, theirs = WORD.findall(text), WORD.findall(other)
     most = min(len(mine), len(theirs))
     head = 0
@@ -223,11 +242,11 @@ def _anchor(step: _Step) -> str:
     return f"new-{step.new + 1}" if step.new >= 0 else f"old-{step.old + 1}"
 
 
-def _anchors(shown: list[_Step], left: _Side, right: _Side, changes: EntryChanges) -> dict[str, str]:
+def _anchors(steps: list[_Step], left: _Side, right: _Side, changes: EntryChanges) -> dict[str, str]:
     """Where each entry of the summary is seen first: a changed line of it, else one that is the same."""
     differ: dict[tuple[str, int], str] = {}
     same: dict[tuple[str, int], str] = {}
-    for step in shown:
+    for step in steps:
         if step.mark == "removed":
             differ["left", step.old] = _anchor(step)
         elif step.mark == "added":

@@ -12,8 +12,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from configs_app.json_text import Member, Path, members
+from configs_app.json_text import Path
 from configs_app.line_diff import longest_rising
+from configs_app.members import Member, members
 
 ALIKE = 0.75  # this part of two entries' values is the same: one entry under two names
 MOST_PAIRS = 10_000  # removed times added entries that are compared for likeness

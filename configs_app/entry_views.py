@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from configs_app import changes, diffs, entry_history, secrets
-from configs_app.json_text import members
+from configs_app.members import members
 from configs_app.models import Revision, RevisionEntry
 from console import access
 from console.http import ConsoleRequest

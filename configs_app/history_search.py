@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from configs_app import entry_history, revisions, secrets
-from configs_app.json_text import members
+from configs_app.members import members
 from configs_app.models import Revision
 from instances_app.models import Environment
 
@@ -20,7 +20,7 @@ SECONDS = 2.0  # of one search; the rest is the next page's
 MOST_EVENTS = 200
 NAMED = 20  # entries of one revision that are named
 SHORTEST = 2  # characters
-MARK = re.compile(r"‹secret [0-9a-f]+›")
+MARK = re.compile(r"‹secret [^›]*›")
 AROUND = 80  # characters shown on either side, where a line is long
 
 

@@ -141,7 +141,7 @@ def start(held: Import, *, actor: User) -> Bundle:
             for finding in part.findings
             if finding.level != validation.Level.NOTE and acceptances.can_be_accepted(finding)
         ]
-        held.delete()
+        _take(held)
         bundle = documents.import_first(environment, texts, actor=actor, origin=origin)
         if wrong:
             reason = f"It was so in what was imported from {origin}."
@@ -153,17 +153,24 @@ def as_change(held: Import, *, actor: User) -> Change:
     """Make the import a draft on today's revisions, broken or not; it goes the way of every change."""
     with transaction.atomic():
         environment = documents.lock(held.environment)
+        _take(held)
         change = changes.open_draft(environment, actor=actor, title=f"Import from {held.origin}")
         bases = {kind: getattr(changes.current_revision(environment, kind), "pk", None) for kind in Kind.values}
         changes.save(change, held.texts, bases=bases, actor=actor)
         if not change.documents.exists():
             raise Refused(f"{held.origin} has what is current in {environment} already: there is nothing to change.")
-        held.delete()
     return change
 
 
 def discard(held: Import) -> None:
-    held.delete()
+    Import.objects.filter(pk=held.pk).delete()
+
+
+def _take(held: Import) -> None:
+    """Once only: of two people who decide at the same time one is told that it is done."""
+    deleted, _ = Import.objects.filter(pk=held.pk).delete()
+    if not deleted:
+        raise Refused(f"What was read from {held.origin} was decided on already.")
 
 
 def _text(kind: str, content: bytes | str, origin: str) -> str:

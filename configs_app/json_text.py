@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, count
 from operator import add
-from typing import Any
 
 from webhook_agent import protocol
 
@@ -36,17 +35,6 @@ class Place:
     start: int
     end: int
     key: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One entry of a document; `text` is its value as typed, `key` and `end` are where the entry stands."""
-
-    name: str
-    value: Any
-    text: str
-    key: int
-    end: int
 
 
 @dataclass(slots=True)
@@ -156,31 +144,6 @@ def _seek(text: str, start: int, path: Path, wanted: Tree, found: JsonMap) -> No
             offset = _skip(text, offset + 1)
 
 
-def members(text: str) -> Iterator[Member]:
-    """The entries of a document, in its order, also those whose name stands twice: fast enough for megabytes.
-
-    Raises JsonError for a text that is not a JSON object; stricter rules are protocol.parse's.
-    """
-    try:
-        offset = _after(text, _skip(text, 0), "{")
-        more = text[offset : offset + 1] != "}"
-        while more:
-            key, (name, end) = offset, _decoder.raw_decode(text, offset)
-            if not isinstance(name, str):
-                raise JsonError("A key must stand in double quotes.", key)
-            start = _after(text, _skip(text, end), ":")
-            value, end = _decoder.raw_decode(text, start)
-            yield Member(name, value, text[start:end], key, end)
-            offset = _skip(text, end)
-            more = text[offset : offset + 1] == ","
-            if more:
-                offset = _skip(text, offset + 1)
-        if text[offset:].rstrip(" \t\n\r") != "}":
-            raise JsonError("The document does not end with its closing brace.", offset)
-    except (json.JSONDecodeError, RecursionError):
-        raise JsonError("This text is not JSON.", 0) from None
-
-
 def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
     """Every string value below a parsed one. Iterative: documents nest up to a hundred levels."""
     if isinstance(value, str):
@@ -201,13 +164,6 @@ def strings(text: str, found: JsonMap) -> Iterator[tuple[Path, Place, str]]:
     for path, place in found.every:
         if text[place.start] == '"':
             yield path, place, json.loads(text[place.start : place.end])
-
-
-def _after(text: str, offset: int, mark: str) -> int:
-    """Where the next value or key starts, behind this mark."""
-    if text[offset : offset + 1] != mark:
-        raise JsonError(f'Expected "{mark}" here.', offset)
-    return _skip(text, offset + 1)
 
 
 def _skip(text: str, offset: int) -> int:

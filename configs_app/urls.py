@@ -2,11 +2,11 @@ from django.urls import path
 
 from configs_app import (
     acceptance_views,
-    bookmark_views,
     change_views,
     compare_views,
     entry_views,
     import_views,
+    note_views,
     presence_views,
     search_views,
     variable_views,
@@ -27,11 +27,7 @@ urlpatterns = [
         name="revision-download",
     ),
     path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/reveal/", views.reveal, name="revision-reveal"),
-    path(
-        "e/<slug:environment>/documents/<slug:kind>/r/<int:number>/bookmark/",
-        bookmark_views.bookmark,
-        name="revision-bookmark",
-    ),
+    path("e/<slug:environment>/documents/<slug:kind>/r/<int:number>/notes/", note_views.put, name="revision-notes"),
     path(
         "e/<slug:environment>/documents/<slug:kind>/r/<int:number>/restore/",
         views.restore,

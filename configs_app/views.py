@@ -40,10 +40,15 @@ def document(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
     return render(request, "configs_app/document.html", context)
 
 
+def _text(request: ConsoleRequest, revision: Revision) -> str | None:
+    """The revision's text, masked; None for a long one that nobody asked for."""
+    shown = revision.size <= MOST_TEXT or request.GET.get("text") == "all"
+    return secrets.masked(revision.text) if shown else None
+
+
 def _current(request: ConsoleRequest, environment: Environment, kind: str, current: Revision) -> dict[str, Any]:
-    shown = current.size <= MOST_TEXT or request.GET.get("text") == "all"
     return {
-        "text": secrets.masked(current.text) if shown else None,
+        "text": _text(request, current),
         "running": running.of_document(environment, kind),
         **entry_views.table(request, environment, kind, current),
     }
@@ -108,7 +113,7 @@ def revision_page(
         "may": access.verbs(request.user, found.environment),
         "kind": kind,
         "revision": found,
-        "text": found.text if revealed else secrets.masked(found.text),
+        "text": found.text if revealed else _text(request, found),
         "revealed": revealed,
         "current": changes.current_revision(found.environment, kind),
         "running": running.of_document(found.environment, kind),

@@ -37,10 +37,19 @@ def compare_entry(environment: str, kind: str, number: int, name: str) -> str:
 
 @register.simple_tag(takes_context=True)
 def entry_link(context: Context, name: str) -> SafeString | str:
-    """The name; a link where the page shows a line of the entry."""
-    anchor = (context.get("anchors") or {}).get(name)
-    shown = as_text(name)
-    return format_html('<a href="#{}-{}">{}</a>', context.get("kind"), anchor, shown) if anchor else shown
+    """The name; a link to the entry's first line, on the page with all lines where this one leaves it out."""
+    difference, shown = context.get("difference"), as_text(name)
+    anchor = difference.anchors.get(name) if difference and context.get("kind") else None
+    if anchor is None:
+        return shown
+    address = "" if anchor in context["placed"] else _with_all_lines(context)
+    return format_html('<a href="{}#{}-{}">{}</a>', address, context["kind"], anchor, shown)
+
+
+def _with_all_lines(context: Context) -> str:
+    asked = context["request"].GET.copy()
+    asked["rows"] = "all"
+    return f"?{asked.urlencode()}"
 
 
 @register.simple_tag(takes_context=True)

@@ -96,6 +96,8 @@ def test_a_page_sends_a_part_of_a_huge_difference_until_asked_for_all(cast: Cast
     assert body.count("<tr") <= diffs.MOST_LINES
     assert "not shown: too many to send unasked" in body
     everything = page.get(URL, {"from": "1", "to": "3", "rows": "all"}).content.decode()
+    far = re.findall(r'href="(\?[^"#]*rows=all)#([\w-]+)">w\d+<', body)  # entries of the summary that are left out here
+    assert all(everything.count(f'id="{anchor}"') == 1 for _, anchor in far)
     assert everything.count('<tr class="added"') > diffs.MOST_LINES
     assert "too many" not in everything
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs_app import diffs, secrets
-from configs_app.json_text import JsonError, members
+from configs_app.json_text import JsonError
+from configs_app.members import members
 
 KAFKA: dict[str, Any] = {
     "module": "kafka",
@@ -136,6 +137,31 @@ def test_a_text_that_is_not_json_still_has_a_difference_and_shows_nothing() -> N
     assert difference.entries is None
     assert difference.lines
     assert "hunter2" not in str(difference)
+
+
+LOOSE = ["NaN", "1e999", "[" * 150 + "]" * 150, "[" * 900 + "]" * 900, "1" * 2000, '1, "n": 2']
+
+
+@pytest.mark.parametrize("value", LOOSE, ids=lambda value: value[:4] + str(len(value)))
+@pytest.mark.parametrize(
+    "shape", ['{{"a": {{"password": "s3cret-1",\n"n": {}}}}}', '{{"n": {},\n"a": {{"password": "s3cret-1"}}}}']
+)
+def test_a_draft_that_is_nearly_json_shows_no_secret_either(shape: str, value: str) -> None:
+    draft = shape.format(value)
+    for old, new in ((None, draft), (draft, draft.replace("-1", "-2")), (text({"a": KAFKA}), draft)):
+        shown = diffs.between(old, new, context=None)
+        assert "s3cret" not in str(shown)
+        assert shown.lines or old == draft.replace("-2", "-1")  # two texts that are not shown look the same
+
+
+def test_very_long_lines_are_cut_until_asked_for() -> None:
+    long = json.dumps({"a": {"password": "hunter2-hunter2", "note": "x" * 10_000}})
+    (line,) = diffs.between(None, long).lines
+    assert line.text.endswith("more characters")
+    assert len(line.text) < 2_100
+    (line,) = diffs.between(None, long, most=None).lines
+    assert len(line.text) > 10_000
+    assert "hunter2" not in line.text
 
 
 SECRETS = st.sampled_from(["s3cret-one", "s3cret\u2028two", "s3cret\\three", 's3cret"four', "s3cret\x0cfive"])

@@ -38,7 +38,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "configs:revision-download"): WORK,
     ("POST", "configs:revision-reveal"): WORK,
     ("POST", "configs:revision-restore"): DO_WORK,
-    ("POST", "configs:revision-bookmark"): DO_WORK,
+    ("POST", "configs:revision-notes"): DO_WORK,
     ("GET", "configs:import"): WORK,
     ("GET", "configs:import-preview"): WORK,
     ("POST", "configs:import-preview"): DO_WORK,

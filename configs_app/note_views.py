@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from configs_app import bookmarks
+from configs_app import notes
 from configs_app.models import Revision
 from configs_app.views import get_revision, revision_page
 from console.errors import Refused
@@ -16,7 +16,7 @@ from console.http import ConsoleRequest
 
 
 @require_POST
-def bookmark(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
+def put(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
     """``do`` is note, tag, untag, pin or unpin. A refusal shows the page again with what was typed."""
     revision = get_revision(request, environment, kind, number, needs="change.edit")
     try:
@@ -27,25 +27,25 @@ def bookmark(request: ConsoleRequest, environment: str, kind: str, number: int) 
     messages.success(request, done)
     if request.POST.get("back") == "history":
         return redirect(reverse("configs:document", args=[environment, kind]) + "#history")
-    return redirect(reverse("configs:revision", args=[environment, kind, number]) + "#bookmarks")
+    return redirect(reverse("configs:revision", args=[environment, kind, number]) + "#notes")
 
 
 def _do(request: ConsoleRequest, revision: Revision) -> str:
     name, actor = request.POST.get("name", ""), request.user
     match request.POST.get("do", ""):
         case "note":
-            bookmarks.write_note(revision, text=request.POST.get("text", ""), actor=actor)
+            notes.write_note(revision, text=request.POST.get("text", ""), actor=actor)
             return f"The note on r{revision.number} is saved."
         case "tag":
-            taken = bookmarks.tag(revision, name=name, actor=actor)
+            taken = notes.tag(revision, name=name, actor=actor)
             return f"r{revision.number} is tagged {name}" + (f"; r{taken.number} no longer is." if taken else ".")
         case "untag":
-            bookmarks.untag(revision, name=name, actor=actor)
+            notes.untag(revision, name=name, actor=actor)
             return f"r{revision.number} is no longer tagged {name}."
         case "pin":
-            bookmarks.pin(revision, actor=actor)
+            notes.pin(revision, actor=actor)
             return f"r{revision.number} stands first in the history."
         case "unpin":
-            bookmarks.unpin(revision, actor=actor)
+            notes.unpin(revision, actor=actor)
             return f"r{revision.number} is no longer pinned."
     raise Refused("Choose what to do: note, tag, untag, pin or unpin.")
