@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from configs_app import changes, consequences, diffs, documents, validation
 from configs_app.forms import ChangeForm
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
+from configs_app.validation import schemas
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
@@ -117,6 +118,7 @@ def _editor(request: ConsoleRequest, change: Change, form: ChangeForm) -> dict[s
             "kind": kind,
             "field": form[kind],
             "findings": validation.findings(kind, text, beside=texts[OTHER[kind]]),
+            "schema_digest": schemas.digest(kind),
         }
         for kind, text in texts.items()
     ]

@@ -4,6 +4,7 @@ from configs_app import change_views, views
 
 app_name = "configs"
 urlpatterns = [
+    path("documents/<slug:kind>/schema/<slug:digest>/", views.schema, name="schema"),
     path("e/<slug:environment>/documents/<slug:kind>/", views.document, name="document"),
     path("e/<slug:environment>/documents/<slug:kind>/compare/", views.compare, name="compare"),
     path("e/<slug:environment>/documents/<slug:kind>/validate/", views.validate, name="validate"),

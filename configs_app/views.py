@@ -6,11 +6,13 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_POST, require_safe
 
 from configs_app import changes, diffs, documents, secrets, validation
 from configs_app.forms import as_lf, with_line_ends_of
 from configs_app.models import Revision
+from configs_app.validation import schemas
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest
@@ -117,6 +119,15 @@ def validate(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
         texts[one] = with_line_ends_of(current.text if current else None, as_lf(request.POST.get(one, "")))
     findings = validation.findings(kind, texts[kind], beside=texts[OTHER[kind]])
     return render(request, "configs_app/_findings.html", {"kind": kind, "findings": findings})
+
+
+@require_safe
+@cache_control(private=True, max_age=365 * 86400, immutable=True)
+def schema(request: ConsoleRequest, kind: str, digest: str) -> HttpResponse:
+    """The JSON Schema of a document, for the editor. The digest is in the address, so that browsers may keep it."""
+    if kind not in Kind.values or digest != schemas.digest(kind):
+        raise Http404("That schema is not the one of this release.")
+    return HttpResponse(schemas.text(kind), content_type="application/schema+json")
 
 
 def _get_environment(request: ConsoleRequest, name: str, kind: str, *, needs: str) -> Environment:

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from configs_app import changes
+from configs_app.validation import schemas
 from console import access, testing
 from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
@@ -53,6 +54,7 @@ def arguments() -> dict[str, list[object]]:
         "event": [event.pk if event else 0],
         "document": document,
         "revision": [*document, 1],
+        "schema": ["webhooks", schemas.digest("webhooks")],
         "act": [change.pk, "approve"],
     }
 
@@ -68,6 +70,7 @@ def which(name: str) -> str | None:
         "configs:compare": "document",
         "configs:validate": "document",
         "configs:document": "document",
+        "configs:schema": "schema",
         "instances:instance-new": "environment",
         "instances:environment-new": None,
         "sync:publish": "change",
