@@ -188,7 +188,7 @@ function furnish({ textarea, view, form, outline, status, layOut }) {
   column.append(bar, box, form?.dom ?? "", status);
   bench.append(outline.dom, column);
   outline.keepsForm = () => Boolean(form?.visible);
-  view.dom.addEventListener("console:text", () => form?.visible && show(false));
+  view.dom.addEventListener("console:show-text", () => form?.visible && show(false));
   form?.attach(view);
   outline.attach(view);
   document.querySelector(`[data-keys-for="${textarea.id}"]`)?.removeAttribute("hidden");

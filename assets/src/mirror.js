@@ -2,7 +2,9 @@
 //
 // - `FormData(form)`, a submit and anything htmx sends carry the current text (events formdata, htmx:confirm);
 // - whoever reads `textarea.value` otherwise dispatches "console:sync" at the document first;
-// - an `input` event at the textarea tells of typing once it pauses; `data-typed` is on it from the first key on.
+// - an `input` event at the textarea tells of typing once it pauses; `data-typed` is on it from the first key on;
+// - who has put another text into `textarea.value` dispatches "console:replace" at it: the editor takes it, undo brings
+//   the old one back.
 
 import { EditorView } from "@codemirror/view";
 
@@ -49,7 +51,13 @@ export function mirror(textarea) {
     pause = Math.min(Math.max(SHORTEST, 1.5 * (performance.now() - asked)), LONGEST);
   });
   return {
-    attach: (made) => (view = made),
+    attach: (made) => {
+      view = made;
+      textarea.addEventListener("console:replace", () => {
+        const insert = textarea.value.replace(/\r\n?/g, "\n");
+        view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert }, userEvent: "input.replace" });
+      });
+    },
     extension: EditorView.updateListener.of((update) => {
       if (!update.docChanged) return;
       stale = untold = true;

@@ -66,6 +66,7 @@ export class Outline {
     }
     const same = found.length === this.entries.length && found.every((one, index) => one.name === this.entries[index].name);
     this.entries = found;
+    performance.mark("console:outline");
     if (!same) this.sift();
     this.recount();
     this.follow();

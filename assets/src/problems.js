@@ -72,7 +72,7 @@ export function followFindings(textarea, view) {
 
 export function goTo(view, position) {
   view.dispatch({ selection: { anchor: position }, effects: EditorView.scrollIntoView(position, { y: "center" }) });
-  view.dom.dispatchEvent(new CustomEvent("console:text")); // the form gives way to the text
+  view.dom.dispatchEvent(new CustomEvent("console:show-text")); // the form gives way to the text
   view.focus();
 }
 

@@ -40,13 +40,11 @@ CONNECTIONS = {
 Open = Callable[..., "Page"]
 
 
-def edit(
-    open_page: Open, web: Web, webhooks: str = WEBHOOKS, connections: dict[str, Any] | None = None, **options: Any
-) -> Page:
+def edit(open_page: Open, web: Web, webhooks: str = WEBHOOKS, *, entries: int = 2, **options: Any) -> Page:
     """The editor of a draft with these texts, opened by olga."""
     cast = testing.cast()
     testing.bundle(cast.environment)
-    texts = {"webhooks": webhooks, "connections": testing.text(connections or CONNECTIONS)}
+    texts = {"webhooks": webhooks, "connections": testing.text(CONNECTIONS)}
     change = testing.draft(cast.environment, actor=cast.olga, **texts)
     client = Client()
     client.force_login(User.objects.get(username="olga"))
@@ -55,7 +53,7 @@ def edit(
         [{"name": settings.SESSION_COOKIE_NAME, "value": client.cookies["sessionid"].value, "url": web.url}]
     )
     page.goto(f"{web.url}/changes/{change.pk}/edit/")
-    panel(page).get_by_text("2 entries").wait_for()
+    panel(page).get_by_text(f"{entries} entries").wait_for()
     page.wait_for_load_state("networkidle")  # the schema is there
     return page
 
@@ -260,6 +258,41 @@ def test_formatting_keeps_the_order_of_keys_and_how_numbers_are_written(open_pag
     panel(page).get_by_role("button", name="Format").click()
     panel(page).get_by_text("Not formatted: line 1 is not JSON").wait_for()
     assert text(page) == "x" + laid_out
+
+
+def test_other_scripts_read_and_replace_the_text_through_the_textarea(open_page: Open, web_process: Web) -> None:
+    page = edit(open_page, web_process)
+    place_cursor(page, '"refunds"')
+    page.keyboard.type(" ")
+    read = "() => { document.dispatchEvent(new Event('console:sync')); return id_webhooks.value }"
+    assert page.evaluate(read) == WEBHOOKS.replace('"refunds"', ' "refunds"')
+
+    page.evaluate("() => { id_webhooks.value = '{}'; id_webhooks.dispatchEvent(new Event('console:replace')) }")
+    panel(page).get_by_text("0 entries").wait_for()
+    assert text(page) == "{}"
+    panel(page).get_by_role("button", name="Undo").click()
+    panel(page).get_by_text("2 entries").wait_for()
+    assert text(page) == WEBHOOKS.replace('"refunds"', ' "refunds"')
+
+
+def test_a_masked_secret_is_explained_and_typed_over(open_page: Open, web_process: Web) -> None:
+    page = edit(open_page, web_process, WEBHOOKS.replace("Bearer {$TOKEN}", "‹secret 3f9a2c›", 1))
+    panel(page).locator(".cm-content .tok-string", has_text="‹secret").hover()
+    page.locator(".cm-tooltip-hover", has_text="A secret; saved unchanged.").wait_for()
+    panel(page).get_by_role("option", name="orders").click()
+    panel(page).get_by_role("button", name="Form", exact=True).click()
+    panel(page).locator(".entry-form").get_by_text("A secret; saved unchanged. Type over it").wait_for()
+
+
+def test_without_its_script_the_editor_is_a_textarea(open_page: Open, web_process: Web) -> None:
+    plain = edit(open_page, web_process)
+    address = plain.url
+    without = open_page(java_script_enabled=False)
+    without.context.add_cookies(plain.context.cookies())  # type: ignore[arg-type]
+    without.goto(address)
+    assert without.locator("#id_webhooks").input_value() == WEBHOOKS
+    assert without.locator("#id_webhooks").is_visible()
+    assert without.locator(".outline, .entry-form, .editor-bar").count() == 0
 
 
 def test_a_save_right_after_a_key_has_that_key(open_page: Open, web_process: Web) -> None:
