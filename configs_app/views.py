@@ -118,7 +118,7 @@ def validate(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
         current = changes.current_revision(found, one)
         texts[one] = with_line_ends_of(current.text if current else None, as_lf(request.POST.get(one, "")))
     findings = validation.findings(kind, texts[kind], beside=texts[OTHER[kind]])
-    return render(request, "configs_app/_findings.html", {"kind": kind, "findings": findings})
+    return render(request, "configs_app/_findings.html", {"kind": kind, "findings": findings, "jump": True})
 
 
 @require_safe

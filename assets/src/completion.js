@@ -32,7 +32,11 @@ function placeAt(state, position) {
   const behind = quoted && state.sliceDoc(position, position + 1) === '"' ? 1 : 0; // the closing quote, in a broken place
   const word = inside
     ? { quoted: true, from: node.from + 1, whole: { from: node.from, to: node.to } }
-    : { quoted, from: position - typed.length + (quoted ? 1 : 0), whole: { from: position - typed.length, to: position + behind } };
+    : {
+        quoted,
+        from: position - typed.length + (quoted ? 1 : 0),
+        whole: { from: position - typed.length, to: position + behind },
+      };
   if (node.name === "PropertyName") return { ...word, key: true, object: node.parent.parent, own: node };
   const owner = owning(syntaxTree(state).resolveInner(word.whole.from, -1));
   if (!owner) return null;
@@ -53,12 +57,17 @@ function keys(state, place, { schema, read }) {
   const path = pathOf(state, place.object);
   const found = path.length ? schema.at(path, read) : null;
   if (!found?.properties) return [];
-  const there = new Set(members(state, place.object).filter((one) => one.key.from !== place.own?.from).map((one) => one.name));
+  const needed = schema.required(path, read);
+  const there = new Set(
+    members(state, place.object)
+      .filter((one) => one.key.from !== place.own?.from)
+      .map((one) => one.name),
+  );
   return Object.entries(found.properties)
     .filter(([name, about]) => about !== false && !there.has(name))
     .map(([name, about]) => {
       const resolved = schema.resolve(about);
-      const required = resolved["x-required"] || found.required?.includes(name);
+      const required = needed.has(name);
       return {
         label: name,
         type: "property",
@@ -84,12 +93,19 @@ function values(state, place, { schema, read }, connections) {
   if (name === "module" || (place.array && name === "chain")) {
     return choices(schema.resolve(schema.definitions.module)).map((module) => {
       const found = schema.module(module);
-      return { ...option(module, found["x-connection"] ?? ""), info: () => moduleHelp(module, found), boost: found.deprecated ? -50 : 0 };
+      return {
+        ...option(module, found["x-connection"] ?? ""),
+        info: () => moduleHelp(module, found),
+        boost: found.deprecated ? -50 : 0,
+      };
     });
   }
   if (!about) return [];
   const info = () => keyHelp(String(name), about);
-  const named = choices(about).map((choice) => ({ ...option(choice, choice === about.default ? "default" : ""), info }));
+  const named = choices(about).map((choice) => ({
+    ...option(choice, choice === about.default ? "default" : ""),
+    info,
+  }));
   if (named.length || place.quoted) return named;
   const literal = (label) => ({ label, type: "keyword", info, apply: (view) => insertValue(view, label) });
   if (types(about).includes("boolean")) return [literal("true"), literal("false")];
@@ -97,7 +113,12 @@ function values(state, place, { schema, read }, connections) {
 }
 
 function option(label, detail) {
-  return { label: String(label), detail: detail || undefined, type: "constant", apply: (view) => insertValue(view, JSON.stringify(label)) };
+  return {
+    label: String(label),
+    detail: detail || undefined,
+    type: "constant",
+    apply: (view) => insertValue(view, JSON.stringify(label)),
+  };
 }
 
 // The key with a value to fill in; commas where they are missing; the cursor where one goes on typing.
@@ -112,7 +133,12 @@ function insertKey(view, name, about) {
   const before = lastBefore(state, place);
   if (before !== null) changes.unshift({ from: before, insert: "," });
   const start = place.whole.from + (before === null ? 0 : 1) + JSON.stringify(name).length + (hasColon ? 0 : 2);
-  view.dispatch({ changes, selection: { anchor: start + made.cursor }, userEvent: "input.complete", scrollIntoView: true });
+  view.dispatch({
+    changes,
+    selection: { anchor: start + made.cursor },
+    userEvent: "input.complete",
+    scrollIntoView: true,
+  });
   if (!hasColon && made.choose) startCompletion(view);
 }
 

@@ -54,7 +54,10 @@ function connections() {
   if (listed.doc !== state.doc) {
     const tree = wholeTree(state, 500);
     const found = tree ? members(state, root(tree)) : [];
-    listed = { doc: state.doc, connections: found.map((one) => ({ name: one.name, type: value(state, below(state, one.value, ["type"])) })) };
+    listed = {
+      doc: state.doc,
+      connections: found.map((one) => ({ name: one.name, type: value(state, below(state, one.value, ["type"])) })),
+    };
   }
   return listed.connections;
 }
@@ -65,7 +68,8 @@ function enhance(textarea) {
   const knowledge = (state, position) => {
     if (!schema) return null;
     const tree = syntaxTree(state);
-    const entry = entryAround(state, tree.resolveInner(position, -1)) ?? entryAround(state, tree.resolveInner(position, 1));
+    const entry =
+      entryAround(state, tree.resolveInner(position, -1)) ?? entryAround(state, tree.resolveInner(position, 1));
     return { schema, read: (path) => String(value(state, below(state, entry?.value, path.slice(1))) ?? "").trim() };
   };
   const form = kind && !textarea.readOnly ? new EntryForm({ kind, knowledge, connections }) : null;
@@ -100,7 +104,8 @@ function enhance(textarea) {
     const [problem] = problemsAt(state, head);
     const [before, behind] = [-1, 1].map((side) => pathOf(state, syntaxTree(state).resolveInner(head, side)));
     place.textContent = (before.length > behind.length ? before : behind).join(" › ");
-    if (problem) place.append(element("span", { class: problem.severity }, `${problem.source ?? ""} ${problem.message}`));
+    if (problem)
+      place.append(element("span", { class: problem.severity }, `${problem.source ?? ""} ${problem.message}`));
   });
   const view = new EditorView({
     doc: textarea.value,
@@ -125,7 +130,10 @@ function enhance(textarea) {
       syntaxHighlighting(highlighter),
       syntaxCheck(),
       EditorState.readOnly.of(textarea.readOnly),
-      EditorView.contentAttributes.of({ "aria-label": textarea.getAttribute("aria-label") ?? "JSON", spellcheck: "false" }),
+      EditorView.contentAttributes.of({
+        "aria-label": textarea.getAttribute("aria-label") ?? "JSON",
+        spellcheck: "false",
+      }),
       follower.extension,
       outline?.extension ?? [],
       form?.extension ?? [],
@@ -164,15 +172,29 @@ function furnish({ textarea, view, form, outline, status, layOut }) {
   const bench = element("div", { class: "workbench" });
   const column = element("div", { class: "workbench-main" });
   box.before(bench);
-  const button = (label, onclick, title = "") => element("button", { type: "button", class: "button quiet small", title, onclick }, label);
+  const button = (label, onclick, title = "") =>
+    element("button", { type: "button", class: "button quiet small", title, onclick }, label);
   const run = (command) => () => {
     command(view);
     if (box.hidden) return;
     view.focus();
   };
-  const asText = element("button", { type: "button", class: "button small", "aria-pressed": "true", onclick: () => show(false, true) }, "Text");
-  const asForm = element("button", { type: "button", class: "button small", "aria-pressed": "false", onclick: () => show(true) }, "Form");
-  const inText = [button("Find", run(openSearchPanel), "Ctrl+F"), button("Format", run(layOut), "Shift+Alt+F"), button("Previous problem", run(previousDiagnostic), "Shift+F8"), button("Next problem", run(nextDiagnostic), "F8")];
+  const asText = element(
+    "button",
+    { type: "button", class: "button small", "aria-pressed": "true", onclick: () => show(false, true) },
+    "Text",
+  );
+  const asForm = element(
+    "button",
+    { type: "button", class: "button small", "aria-pressed": "false", onclick: () => show(true) },
+    "Form",
+  );
+  const inText = [
+    button("Find", run(openSearchPanel), "Ctrl+F"),
+    button("Format", run(layOut), "Shift+Alt+F"),
+    button("Previous problem", run(previousDiagnostic), "Shift+F8"),
+    button("Next problem", run(nextDiagnostic), "F8"),
+  ];
   const show = (formIsMeant, focus = false) => {
     asText.setAttribute("aria-pressed", String(!formIsMeant));
     asForm.setAttribute("aria-pressed", String(formIsMeant));
@@ -183,11 +205,16 @@ function furnish({ textarea, view, form, outline, status, layOut }) {
     if (focus) view.focus();
   };
   const bar = element("div", { class: "editor-bar" });
-  if (form) bar.append(element("div", { class: "switch", role: "group", "aria-label": "Edit as" }, asText, asForm), button("Undo", run(undo), "Ctrl+Z"), button("Redo", run(redo), "Ctrl+Y"));
+  if (form)
+    bar.append(
+      element("div", { class: "switch", role: "group", "aria-label": "Edit as" }, asText, asForm),
+      button("Undo", run(undo), "Ctrl+Z"),
+      button("Redo", run(redo), "Ctrl+Y"),
+    );
   bar.append(...inText);
   column.append(bar, box, form?.dom ?? "", status);
   bench.append(outline.dom, column);
-  outline.keepsForm = () => Boolean(form?.visible);
+  outline.form = form;
   view.dom.addEventListener("console:show-text", () => form?.visible && show(false));
   form?.attach(view);
   outline.attach(view);

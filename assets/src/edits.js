@@ -4,8 +4,8 @@ import { members, text } from "./places.js";
 
 const indentAt = (state, position) => /^[ \t]*/.exec(state.doc.lineAt(position).text)[0];
 
-export function indented(made, indent) {
-  return JSON.stringify(made, null, 2).replace(/\n/g, `\n${indent}`);
+function indented(made, indent, unit) {
+  return JSON.stringify(made, null, unit).replace(/\n/g, `\n${indent}`);
 }
 
 export function replaceNode(state, node, insert) {
@@ -13,18 +13,24 @@ export function replaceNode(state, node, insert) {
 }
 
 // A member at the end of an object, laid out as its last one is; `made` is a value.
-export function addMember(state, object, key, made, after = null) {
-  const there = members(state, object);
-  const last = after ?? there.at(-1)?.node;
+export function addMember(state, object, key, made) {
+  const last = members(state, object).at(-1)?.node;
   const name = JSON.stringify(key);
+  const outer = indentAt(state, object.from);
   if (!last) {
-    const indent = indentAt(state, object.from);
-    return { from: object.from, to: object.to, insert: `{\n${indent}  ${name}: ${indented(made, `${indent}  `)}\n${indent}}` };
+    const unit = outer.startsWith("\t") ? "\t" : "  ";
+    const inner = outer + unit;
+    return {
+      from: object.from,
+      to: object.to,
+      insert: `{\n${inner}${name}: ${indented(made, inner, unit)}\n${outer}}`,
+    };
   }
   const indent = indentAt(state, last.from);
   const ownLine = state.doc.lineAt(last.from).from + indent.length === last.from;
   const between = ownLine ? `\n${indent}` : " ";
-  const shown = ownLine ? indented(made, indent) : JSON.stringify(made);
+  const unit = indent.startsWith(outer) ? indent.slice(outer.length) || "  " : "  ";
+  const shown = ownLine ? indented(made, indent, unit) : JSON.stringify(made);
   return { from: last.to, insert: `,${between}${name}: ${shown}` };
 }
 

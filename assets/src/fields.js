@@ -10,7 +10,14 @@ let number = 0;
 export function kindOf(schema, value) {
   const kinds = types(schema);
   const named = choices(schema);
-  if (value !== null && typeof value === "object" && !Array.isArray(value) && schema?.properties && Object.keys(schema.properties).length) return "object";
+  if (
+    value !== null &&
+    typeof value === "object" &&
+    !Array.isArray(value) &&
+    schema?.properties &&
+    Object.keys(schema.properties).length
+  )
+    return "object";
   if (typeof value === "boolean") return "checkbox";
   if (typeof value === "string" && (named.includes(value) || (value === "" && named.length))) return "select";
   if (typeof value === "string" && !value.includes("\n")) return "text";
@@ -22,7 +29,13 @@ export function kindOf(schema, value) {
 
 const controls = {
   text: (schema, write, options) => {
-    const input = element("input", { type: "text", spellcheck: "false", autocomplete: "off", list: options.list, oninput: () => write(JSON.stringify(input.value)) });
+    const input = element("input", {
+      type: "text",
+      spellcheck: "false",
+      autocomplete: "off",
+      list: options.list,
+      oninput: () => write(JSON.stringify(input.value)),
+    });
     return { input, show: (value) => (input.value = value) };
   },
   number: (schema, write, options) => {
@@ -32,7 +45,11 @@ const controls = {
       const fits = (whole ? /^-?(0|[1-9]\d*)$/ : /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/).test(typed);
       if (fits) write(typed);
       else if (types(schema).includes("string") && typed) write(JSON.stringify(typed));
-      options.complain(fits || types(schema).includes("string") ? "" : `Not ${whole ? "a whole number" : "a number"}; the text keeps the old value.`);
+      options.complain(
+        fits || types(schema).includes("string")
+          ? ""
+          : `Not ${whole ? "a whole number" : "a number"}; the text keeps the old value.`,
+      );
     };
     const input = element("input", { type: "text", inputmode: "decimal", autocomplete: "off", oninput: read });
     return { input, show: (value, raw) => (input.value = raw) };
@@ -43,13 +60,29 @@ const controls = {
   },
   select: (schema, write) => {
     const named = choices(schema).map((choice) => element("option", { value: choice }, choice));
-    const input = element("select", { onchange: () => write(JSON.stringify(input.value)) }, element("option", { value: "" }, "choose…"), ...named);
+    const input = element(
+      "select",
+      { onchange: () => write(JSON.stringify(input.value)) },
+      element("option", { value: "" }, "choose…"),
+      ...named,
+    );
     return { input, show: (value) => (input.value = value) };
   },
   lines: (schema, write) => {
-    const read = () => write(JSON.stringify(input.value.split("\n").map((line) => line.trim()).filter(Boolean)));
+    const read = () =>
+      write(
+        JSON.stringify(
+          input.value
+            .split("\n")
+            .map((line) => line.trim())
+            .filter(Boolean),
+        ),
+      );
     const input = element("textarea", { rows: 3, spellcheck: "false", onchange: read });
-    return { input, show: (value) => ((input.value = value.join("\n")), (input.rows = Math.min(Math.max(value.length + 1, 2), 10))) };
+    return {
+      input,
+      show: (value) => ((input.value = value.join("\n")), (input.rows = Math.min(Math.max(value.length + 1, 2), 10))),
+    };
   },
   json: (schema, write, options) => {
     const read = () => {
@@ -63,7 +96,10 @@ const controls = {
       write(input.value);
     };
     const input = element("textarea", { class: "mono", spellcheck: "false", onchange: read });
-    return { input, show: (value, raw) => ((input.value = raw), (input.rows = Math.min(raw.split("\n").length + 1, 14))) };
+    return {
+      input,
+      show: (value, raw) => ((input.value = raw), (input.rows = Math.min(raw.split("\n").length + 1, 14))),
+    };
   },
 };
 
@@ -77,18 +113,34 @@ export function field({ name, schema, kind, write, remove, list }) {
   };
   const control = controls[kind](schema ?? {}, write, { complain, list });
   control.input.id = id;
-  const about = [schema ? facts(schema) : "not a key that is known", schema?.description].filter(Boolean).join(". ").replaceAll("`", "");
+  const about = [schema ? facts(schema) : "not a key that is known", schema?.description]
+    .filter(Boolean)
+    .join(". ")
+    .replaceAll("`", "");
   const help = element("span", { class: "help", id: `${id}-help` }, about);
   control.input.setAttribute("aria-describedby", `${id}-help ${id}-error`);
   const label = element("label", { for: id }, name);
-  const button = remove ? element("button", { type: "button", class: "button quiet small", "aria-label": `Remove ${name}`, onclick: remove }, "Remove") : null;
-  const dom = element("div", { class: kind === "checkbox" ? "field check" : "field" }, ...(kind === "checkbox" ? [control.input, label, button] : [label, control.input, button]), help, error);
+  const button = remove
+    ? element(
+        "button",
+        { type: "button", class: "button quiet small", "aria-label": `Remove ${name}`, onclick: remove },
+        "Remove",
+      )
+    : null;
+  const dom = element(
+    "div",
+    { class: kind === "checkbox" ? "field check" : "field" },
+    ...(kind === "checkbox" ? [control.input, label, button] : [label, control.input, button]),
+    help,
+    error,
+  );
   return {
     dom,
     input: control.input,
     show: (value, raw) => {
       control.show(value, raw);
-      if (typeof value === "string" && secretMark(value)) help.textContent = "A secret; saved unchanged. Type over it to replace it.";
+      if (typeof value === "string" && secretMark(value))
+        help.textContent = "A secret; saved unchanged. Type over it to replace it.";
       else help.textContent = about;
       complain("");
     },

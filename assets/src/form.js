@@ -4,16 +4,11 @@
 import { EditorView } from "@codemirror/view";
 import { addMember, copyMember, removeMember, replaceNode } from "./edits.js";
 import { element } from "./dom.js";
-import { field, kindOf } from "./fields.js";
+import { field } from "./fields.js";
 import { below, entryAround, members, root, text, value, wholeTree } from "./places.js";
+import { planned } from "./plan.js";
 import { types } from "./schema.js";
 
-const GROUPS = [
-  ["Basics", ["module", "connection", "data_type", "topic", "queue_name", "description"]],
-  ["Module settings", ["module-config", "redis"]],
-  ["Access checks", "authorization basic_auth digest_auth jwt oauth1 oauth2 hmac header_auth query_auth recaptcha ip_whitelist trusted_proxies rate_limit json_schema".split(" ")],
-  ["Delivery", ["retry", "credential_cleanup", "chain", "chain-config"]],
-];
 const EMPTY = { object: {}, array: [], string: "", boolean: false, integer: 0, number: 0 };
 
 export class EntryForm {
@@ -55,12 +50,21 @@ export class EntryForm {
     return tree && (entryAround(state, tree.resolveInner(head, 1)) ?? entryAround(state, tree.resolveInner(head, -1)));
   }
 
+  focus() {
+    this.refresh();
+    (this.fields.values().next().value?.input ?? this.name)?.focus();
+  }
+
   refresh() {
     const entry = this.entry();
     const made = entry?.value?.name === "Object" ? value(this.view.state, entry.value) : undefined;
     const known = this.knowledge(this.view.state, entry?.key.from ?? 0);
-    const plan = made && known ? this.plan(entry, made, known) : [];
-    const shape = JSON.stringify([entry?.name ?? null, made === undefined, plan.map((one) => [one.path, one.kind, one.missing, one.present])]);
+    const plan = made && known ? planned(this.view.state, entry, made, known) : [];
+    const shape = JSON.stringify([
+      entry?.name ?? null,
+      made === undefined,
+      plan.map((one) => [one.path, one.kind, one.missing, one.needed]),
+    ]);
     if (shape !== this.shape) this.rebuild(entry, made, plan);
     this.shape = shape;
     for (const one of plan) {
@@ -70,62 +74,41 @@ export class EntryForm {
     if (this.name && this.name !== document.activeElement) this.name.value = entry.name;
   }
 
-  // What the form shows, in order: groups, and fields in them.
-  plan(entry, made, known) {
-    const schema = known.schema.at([entry.name], known.read);
-    const there = Object.keys(made);
-    const groups = this.kind === "webhooks" ? GROUPS.map(([title, keys]) => [title, keys]) : [["Connection", ["type", ...Object.keys(schema.properties)]]];
-    const listed = new Set(groups.flatMap(([, keys]) => keys));
-    groups.push(["Other keys", there.filter((key) => !listed.has(key))]);
-    const plan = [];
-    for (const [title, keys] of groups) {
-      const present = keys.filter((key) => there.includes(key));
-      const missing = keys.filter((key) => !there.includes(key) && schema.properties?.[key]);
-      if (!present.length && !missing.length) continue;
-      plan.push({ kind: "group", path: [title], present: present.length, missing, at: [] });
-      for (const key of new Set(present)) this.planValue(plan, entry, [key], made[key], known);
-    }
-    return plan;
-  }
-
-  planValue(plan, entry, path, made, known) {
-    const full = [entry.name, ...path];
-    const schema = known.schema.at(full, known.read);
-    const kind = kindOf(schema, made);
-    const node = below(this.view.state, entry.value, path);
-    plan.push({ kind, path, id: path.join("\0"), schema, value: made, raw: node ? text(this.view.state, node) : "" });
-    if (kind !== "object") return;
-    const missing = Object.keys(schema.properties).filter((key) => !(key in made));
-    plan.at(-1).missing = missing;
-    for (const [key, inside] of Object.entries(made)) this.planValue(plan, entry, [...path, key], inside, known);
-    plan.push({ kind: "end", path });
-  }
-
   rebuild(entry, made, plan) {
     const focused = [...this.fields].find(([, one]) => one.input === document.activeElement)?.[0];
     this.fields = new Map();
     this.name = null;
     const parts = [this.head(entry)];
-    if (made === undefined && entry) parts.push(element("p", { class: "banner warning" }, "This entry is not valid JSON yet. Correct it in the text."));
+    if (made === undefined && entry)
+      parts.push(
+        element("p", { class: "banner warning" }, "This entry is not valid JSON yet. Correct it in the text."),
+      );
     if (!entry) parts.push(element("p", { class: "soft" }, "Choose an entry in the list, or add one."));
     const open = []; // boxes that are being filled, with what may be added to them in the end
     const close = () => {
-      const { box, path, missing } = open.pop();
-      if (missing.length) box.append(this.adder(path, missing));
+      const { box, path, missing, needed } = open.pop();
+      if (missing.length) box.append(this.adder(path, missing, needed));
     };
     for (const one of plan) {
       if (one.kind === "group") {
         if (open.length) close();
         const box = element("section", { class: "group" }, element("h3", {}, one.path[0]));
         parts.push(box);
-        open.push({ box, path: [], missing: one.missing });
+        open.push({ ...one, box, path: [] });
       } else if (one.kind === "object") {
         const box = element("fieldset", {}, element("legend", {}, one.path.at(-1), " ", this.remover(one.path)));
         open.at(-1).box.append(box);
-        open.push({ box, path: one.path, missing: one.missing });
+        open.push({ ...one, box });
       } else if (one.kind === "end") close();
       else {
-        const made = field({ name: one.path.at(-1), schema: one.schema, kind: one.kind, list: this.listFor(one.path), write: (json) => this.write(one.path, json), remove: () => this.remove(one.path) });
+        const made = field({
+          name: one.path.at(-1),
+          schema: one.schema,
+          kind: one.kind,
+          list: this.listFor(one.path),
+          write: (json) => this.write(one.path, json),
+          remove: () => this.remove(one.path),
+        });
         this.fields.set(one.id, made);
         open.at(-1).box.append(made.dom);
       }
@@ -136,24 +119,72 @@ export class EntryForm {
   }
 
   head(entry) {
-    const button = (label, onclick, kind = "") => element("button", { type: "button", class: `button small ${kind}`, onclick }, label);
+    const button = (label, onclick, kind = "") =>
+      element("button", { type: "button", class: `button small ${kind}`, onclick }, label);
     const said = (this.said = element("span", { class: "error", role: "alert" }));
-    const row = element("div", { class: "row" }, button("Add entry", () => this.add()));
+    const row = element(
+      "div",
+      { class: "row" },
+      button("Add entry", () => this.add()),
+    );
     if (!entry) return element("div", { class: "stack-s" }, row, said);
-    this.name = element("input", { type: "text", id: `entry-name-${this.kind}`, spellcheck: "false", autocomplete: "off", onchange: () => this.rename(this.name.value) });
-    row.append(button("Duplicate", () => this.duplicate()), button("Remove entry", () => this.removeEntry(), "danger"));
+    this.name = element("input", {
+      type: "text",
+      id: `entry-name-${this.kind}`,
+      spellcheck: "false",
+      autocomplete: "off",
+      onchange: () => this.rename(this.name.value),
+    });
+    row.append(
+      button("Duplicate", () => this.duplicate()),
+      button("Remove entry", () => this.removeEntry(), "danger"),
+    );
     const help = this.kind === "webhooks" ? "The end of its address." : "What webhooks name it by.";
-    const name = element("div", { class: "field" }, element("label", { for: this.name.id }, "Name"), this.name, element("span", { class: "help" }, help), said);
+    const name = element(
+      "div",
+      { class: "field" },
+      element("label", { for: this.name.id }, "Name"),
+      this.name,
+      element("span", { class: "help" }, help),
+      said,
+    );
     return element("div", { class: "stack-s" }, row, name);
   }
 
-  adder(path, missing) {
-    const choose = element("select", { "aria-label": `Add a setting to ${path.at(-1) ?? "the entry"}`, onchange: () => choose.value && this.addKey(path, choose.value) }, element("option", { value: "" }, "Add a setting…"), ...missing.map((key) => element("option", { value: key }, key)));
-    return element("div", { class: "adder" }, choose);
+  // Buttons for what is required and not there, and a choice of all the rest.
+  adder(path, missing, needed) {
+    const rest = missing.filter((key) => !needed.includes(key));
+    const buttons = needed.map((key) =>
+      element(
+        "button",
+        { type: "button", class: "button small", onclick: () => this.addKey(path, key) },
+        `Add ${key} (required)`,
+      ),
+    );
+    if (!rest.length) return element("div", { class: "adder row" }, ...buttons);
+    const choose = element(
+      "select",
+      {
+        "aria-label": `Add a setting to ${path.at(-1) ?? "the entry"}`,
+        onchange: () => choose.value && this.addKey(path, choose.value),
+      },
+      element("option", { value: "" }, "Add a setting…"),
+      ...rest.map((key) => element("option", { value: key }, key)),
+    );
+    return element("div", { class: "adder row" }, ...buttons, choose);
   }
 
   remover(path) {
-    return element("button", { type: "button", class: "button quiet small", "aria-label": `Remove ${path.at(-1)}`, onclick: () => this.remove(path) }, "Remove");
+    return element(
+      "button",
+      {
+        type: "button",
+        class: "button quiet small",
+        "aria-label": `Remove ${path.at(-1)}`,
+        onclick: () => this.remove(path),
+      },
+      "Remove",
+    );
   }
 
   // A connection's name is chosen from those that exist; others may be typed.
@@ -161,7 +192,9 @@ export class EntryForm {
     if (this.kind !== "webhooks" || path.at(-1) !== "connection") return null;
     const id = "entry-connections";
     document.getElementById(id)?.remove();
-    this.dom.append(element("datalist", { id }, ...this.connections().map((one) => element("option", { value: one.name }, one.type))));
+    this.dom.append(
+      element("datalist", { id }, ...this.connections().map((one) => element("option", { value: one.name }, one.type))),
+    );
     return id;
   }
 
@@ -181,17 +214,21 @@ export class EntryForm {
     const object = below(state, entry.value, path);
     const known = this.knowledge(state, entry.key.from);
     const schema = known.schema.at([entry.name, ...path, key], known.read);
-    const first = types(schema)[0] ?? "string";
-    const made = first === "boolean" ? !schema.default : first === "object" ? this.needed(known, schema) : ["integer", "number"].includes(first) ? (schema.default ?? 0) : EMPTY[first];
-    this.dispatch(addMember(state, object, key, made));
+    this.dispatch(addMember(state, object, key, this.first(known, schema, [entry.name, ...path, key])));
     this.refresh();
     this.fields.get([...path, key].join("\0"))?.input.focus();
   }
 
-  // An object with the keys that it must have.
-  needed(known, schema) {
-    const required = Object.entries(schema.properties ?? {}).filter(([key, about]) => about["x-required"] || schema.required?.includes(key));
-    return Object.fromEntries(required.map(([key, about]) => [key, known.schema.resolve(about).default ?? EMPTY[types(known.schema.resolve(about))[0]] ?? ""]));
+  // What a key begins with: an object with what it must have, a boolean that is not its default, else the default or nothing.
+  first(known, schema, path) {
+    const [type] = types(schema);
+    if (type === "boolean") return !schema.default;
+    if (type !== "object")
+      return schema?.default !== undefined && type !== "string" ? schema.default : (EMPTY[type] ?? "");
+    const required = [...known.schema.required(path, known.read)];
+    return Object.fromEntries(
+      required.map((key) => [key, this.first(known, known.schema.at([...path, key], known.read), [...path, key])]),
+    );
   }
 
   remove(path) {
@@ -232,7 +269,12 @@ export class EntryForm {
   // Insert an entry, put the cursor on it and the focus on its name.
   enter(change, name) {
     const at = change.from + change.insert.indexOf(JSON.stringify(name));
-    this.view.dispatch({ changes: change, selection: { anchor: at }, effects: EditorView.scrollIntoView(at, { y: "center" }), userEvent: "input.form" });
+    this.view.dispatch({
+      changes: change,
+      selection: { anchor: at },
+      effects: EditorView.scrollIntoView(at, { y: "center" }),
+      userEvent: "input.form",
+    });
     this.refresh();
     this.name?.focus();
     this.name?.select();

@@ -52,7 +52,10 @@ function touched(state, from, to) {
   while (here.parent && (here.from > from || here.to < to)) here = here.parent;
   while (here && !["Object", "Array", "Property"].includes(here.name) && here.parent) here = here.parent;
   if (here.name === "Property") return [valueNode(here)].filter(Boolean);
-  const inside = here.name === "Object" ? members(state, here).map((one) => one.value) : here.name === "Array" ? items(here) : [];
-  const meant = inside.filter((node) => node && node.from < to && (node.parent.name === "Property" ? node.parent.to : node.to) > from);
+  const inside =
+    here.name === "Object" ? members(state, here).map((one) => one.value) : here.name === "Array" ? items(here) : [];
+  const meant = inside.filter(
+    (node) => node && node.from < to && (node.parent.name === "Property" ? node.parent.to : node.to) > from,
+  );
   return meant.length ? meant : [entryAround(state, here)?.value ?? root(tree)].filter(Boolean);
 }

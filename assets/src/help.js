@@ -43,7 +43,8 @@ export function moduleHelp(name, schema) {
 export function placeholderHelp(text) {
   const said = [...text.matchAll(PLACEHOLDER)].map(([whole, vault, path, field, name, fallback]) => {
     if (vault) {
-      const missing = fallback === undefined ? "Without it the whole file fails to load." : `Without it: “${fallback}”.`;
+      const missing =
+        fallback === undefined ? "Without it the whole file fails to load." : `Without it: “${fallback}”.`;
       return `Vault: field ${field} of ${path}. ${missing}`;
     }
     const alone = whole === text;

@@ -18,7 +18,8 @@ export function hoverHelp(knowledge) {
 function dom(state, node, path, known) {
   if (node.name === "String") {
     const string = word(state, node);
-    if (secretMark(string)) return element("div", { class: "key-help" }, element("p", {}, "A secret; saved unchanged."));
+    if (secretMark(string))
+      return element("div", { class: "key-help" }, element("p", {}, "A secret; saved unchanged."));
     const module = path.at(-1) === "module" && known?.schema.module(string);
     return module ? moduleHelp(string, module) : placeholderHelp(string);
   }

@@ -10,7 +10,10 @@ import { goTo } from "./problems.js";
 const ROW = 42; // pixels; .outline [role=option] in editor.css
 const AFTER = 250; // milliseconds without a key
 const SLICE = 12; // milliseconds of parsing at a time
-const CHECKS = "authorization basic_auth digest_auth jwt oauth1 oauth2 hmac header_auth query_auth recaptcha ip_whitelist".split(" ");
+const CHECKS =
+  "authorization basic_auth digest_auth jwt oauth1 oauth2 hmac header_auth query_auth recaptcha ip_whitelist".split(
+    " ",
+  );
 
 export class Outline {
   constructor(kind) {
@@ -19,16 +22,36 @@ export class Outline {
     this.shown = []; // indexes of those that pass the filter
     this.current = -1;
     this.counts = new Map(); // index → {error, warning}
-    this.onchange = [];
+    this.form = null; // while it is visible, Enter goes there
     this.count = element("span", { class: "soft small", "aria-live": "polite" });
-    this.filter = element("input", { type: "search", placeholder: "Filter", "aria-label": `Filter the entries of ${kind}.json`, oninput: () => this.sift() });
+    this.filter = element("input", {
+      type: "search",
+      placeholder: "Filter",
+      "aria-label": `Filter the entries of ${kind}.json`,
+      oninput: () => this.sift(),
+    });
     this.space = element("div", { class: "outline-space", role: "presentation" });
-    this.list = element("div", {
-      class: "outline-list", role: "listbox", tabindex: "0", id: `outline-${kind}`, "aria-label": `Entries of ${kind}.json`,
-      onscroll: () => this.draw(), onkeydown: (event) => this.key(event), onclick: (event) => this.click(event),
-    }, this.space);
+    this.list = element(
+      "div",
+      {
+        class: "outline-list",
+        role: "listbox",
+        tabindex: "0",
+        id: `outline-${kind}`,
+        "aria-label": `Entries of ${kind}.json`,
+        onscroll: () => this.draw(),
+        onkeydown: (event) => this.key(event),
+        onclick: (event) => this.click(event),
+      },
+      this.space,
+    );
     this.filter.addEventListener("keydown", (event) => this.filterKey(event));
-    this.dom = element("div", { class: "outline" }, element("div", { class: "outline-head" }, this.filter, this.count), this.list);
+    this.dom = element(
+      "div",
+      { class: "outline" },
+      element("div", { class: "outline-head" }, this.filter, this.count),
+      this.list,
+    );
     this.extension = EditorView.updateListener.of((update) => this.update(update));
     new ResizeObserver(() => this.draw()).observe(this.list);
   }
@@ -44,7 +67,8 @@ export class Outline {
       this.schedule(AFTER);
     }
     if (update.docChanged || update.selectionSet) this.follow();
-    if (update.transactions.some((one) => one.effects.some((effect) => effect.is(setDiagnosticsEffect)))) this.recount();
+    if (update.transactions.some((one) => one.effects.some((effect) => effect.is(setDiagnosticsEffect))))
+      this.recount();
   }
 
   schedule(after) {
@@ -64,13 +88,13 @@ export class Outline {
       const key = child.firstChild;
       if (key?.name === "PropertyName") found.push({ name: word(state, key), from: child.from });
     }
-    const same = found.length === this.entries.length && found.every((one, index) => one.name === this.entries[index].name);
+    const same =
+      found.length === this.entries.length && found.every((one, index) => one.name === this.entries[index].name);
     this.entries = found;
     performance.mark("console:outline");
     if (!same) this.sift();
     this.recount();
     this.follow();
-    for (const listener of this.onchange) listener();
     return undefined;
   }
 
@@ -78,11 +102,18 @@ export class Outline {
     const wanted = this.filter.value.trim().toLowerCase();
     this.shown = [];
     for (const [index, entry] of this.entries.entries()) {
-      if (!wanted || entry.name.toLowerCase().includes(wanted) || this.about(index).join(" ").toLowerCase().includes(wanted)) this.shown.push(index);
+      if (
+        !wanted ||
+        entry.name.toLowerCase().includes(wanted) ||
+        this.about(index).join(" ").toLowerCase().includes(wanted)
+      )
+        this.shown.push(index);
     }
     this.space.style.height = `${this.shown.length * ROW}px`;
     const total = this.entries.length;
-    this.count.textContent = wanted ? `${this.shown.length} of ${total}` : `${total} ${total === 1 ? "entry" : "entries"}`;
+    this.count.textContent = wanted
+      ? `${this.shown.length} of ${total}`
+      : `${total} ${total === 1 ? "entry" : "entries"}`;
     this.draw();
   }
 
@@ -128,7 +159,9 @@ export class Outline {
     const said = (key) => String(value(state, found.get(key)) ?? "");
     if (this.kind === "connections") return [said("type") || "no type"];
     const steps = found.get("chain")?.name === "Array" ? value(state, found.get("chain")) : null;
-    const what = steps ? `chain: ${steps.map((step) => step?.module ?? step).join(" → ")}` : said("module") || "no module";
+    const what = steps
+      ? `chain: ${steps.map((step) => step?.module ?? step).join(" → ")}`
+      : said("module") || "no module";
     const checks = CHECKS.filter((check) => found.has(check));
     return [what, checks.length ? checks.join(", ") : "open"];
   }
@@ -139,7 +172,6 @@ export class Outline {
     this.current = index;
     this.reveal();
     this.draw();
-    for (const listener of this.onchange) listener();
   }
 
   reveal() {
@@ -165,21 +197,41 @@ export class Outline {
     for (let at = first; at < last; at += 1) rows.push(this.row(at));
     this.space.replaceChildren(...rows);
     const chosen = this.shown.indexOf(this.current);
-    if (chosen >= first && chosen < last) this.list.setAttribute("aria-activedescendant", `outline-${this.kind}-${chosen}`);
+    if (chosen >= first && chosen < last)
+      this.list.setAttribute("aria-activedescendant", `outline-${this.kind}-${chosen}`);
     else this.list.removeAttribute("aria-activedescendant");
   }
 
   row(at) {
     const index = this.shown[at];
     const counted = this.counts.get(index);
-    const badge = (number, kind) => number ? element("span", { class: `count ${kind}`, title: `${number} ${kind}${number > 1 ? "s" : ""}` }, String(number)) : null;
+    const badge = (number, kind) =>
+      number
+        ? element(
+            "span",
+            { class: `count ${kind}`, title: `${number} ${kind}${number > 1 ? "s" : ""}` },
+            String(number),
+          )
+        : null;
     const [what, checks] = this.about(index);
     const made = element(
       "div",
-      { role: "option", id: `outline-${this.kind}-${at}`, "data-at": at, "aria-selected": String(index === this.current), "aria-setsize": this.shown.length, "aria-posinset": at + 1 },
+      {
+        role: "option",
+        id: `outline-${this.kind}-${at}`,
+        "data-at": at,
+        "aria-selected": String(index === this.current),
+        "aria-setsize": this.shown.length,
+        "aria-posinset": at + 1,
+      },
       element("span", { class: "name" }, this.entries[index].name || "(no name)"),
       element("span", { class: "counts" }, badge(counted?.error, "error"), badge(counted?.warning, "warning")),
-      element("span", { class: "what" }, what ?? "", checks ? element("span", { class: checks === "open" ? "open" : "" }, ` · ${checks}`) : null),
+      element(
+        "span",
+        { class: "what" },
+        what ?? "",
+        checks ? element("span", { class: checks === "open" ? "open" : "" }, ` · ${checks}`) : null,
+      ),
     );
     made.style.top = `${at * ROW}px`;
     return made;
@@ -194,7 +246,14 @@ export class Outline {
   key(event) {
     const here = this.shown.indexOf(this.current);
     const page = Math.max(1, Math.floor(this.list.clientHeight / ROW) - 1);
-    const steps = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: this.shown.length - 1, PageDown: here + page, PageUp: here - page };
+    const steps = {
+      ArrowDown: here + 1,
+      ArrowUp: here - 1,
+      Home: 0,
+      End: this.shown.length - 1,
+      PageDown: here + page,
+      PageUp: here - page,
+    };
     if (event.key === "Enter") this.choose(here, true);
     else if (event.key in steps) this.choose(Math.min(Math.max(steps[event.key], 0), this.shown.length - 1), false);
     else return;
@@ -212,7 +271,12 @@ export class Outline {
     const entry = this.entries[this.shown[at]];
     if (!entry) return;
     const position = Math.min(entry.from, this.view.state.doc.length);
-    if (enter && !this.keepsForm?.()) goTo(this.view, position);
-    else this.view.dispatch({ selection: { anchor: position }, effects: EditorView.scrollIntoView(position, { y: "center" }) });
+    if (enter && !this.form?.visible) return goTo(this.view, position);
+    this.view.dispatch({
+      selection: { anchor: position },
+      effects: EditorView.scrollIntoView(position, { y: "center" }),
+    });
+    if (enter) this.form.focus();
+    return undefined;
   }
 }

@@ -46,7 +46,14 @@ export function syntaxCheck() {
         });
         const error = syntaxError(this.view.state);
         if (!error && !had) return;
-        if (error) kept.push({ from: error.position, to: error.position, severity: "error", message: error.message, source: SYNTAX });
+        if (error)
+          kept.push({
+            from: error.position,
+            to: error.position,
+            severity: "error",
+            message: error.message,
+            source: SYNTAX,
+          });
         this.view.dispatch(setDiagnostics(this.view.state, kept));
       }
       destroy() {

@@ -8,7 +8,13 @@ export function load(address) {
   if (!address) return Promise.resolve(null);
   if (!loading.has(address)) {
     const asked = fetch(address, { credentials: "same-origin" });
-    loading.set(address, asked.then((answer) => (answer.ok ? answer.json() : null)).then((json) => json && new Schema(json)).catch(() => null));
+    loading.set(
+      address,
+      asked
+        .then((answer) => (answer.ok ? answer.json() : null))
+        .then((json) => json && new Schema(json))
+        .catch(() => null),
+    );
   }
   return loading.get(address);
 }
@@ -48,6 +54,19 @@ export class Schema {
       }
     }
     return here;
+  }
+
+  // The keys that the object at a path must have, as far as its module or type says so.
+  required(path, read) {
+    const about = this.at(path, read);
+    const marked = Object.entries(about?.properties ?? {}).filter(([, inside]) => this.resolve(inside)?.["x-required"]);
+    const found = new Set([...(about?.required ?? []), ...marked.map(([key]) => key)]);
+    if (this.kind !== "webhooks" || path.length !== 1) return found;
+    const module = this.module(read([path[0], "module"]));
+    if (module?.["x-connection-required"]) found.add("connection");
+    if (Object.values(module?.properties ?? {}).some((inside) => inside["x-required"])) found.add("module-config");
+    if (module?.title === "redis_publish") found.add("redis");
+    return found;
   }
 
   step(schema, step) {

@@ -302,3 +302,28 @@ def test_a_save_right_after_a_key_has_that_key(open_page: Open, web_process: Web
     page.keyboard.press("Control+s")
     page.get_by_text("Saved as a draft.").wait_for()
     assert '"last"' in Change.objects.get().documents.get(kind="webhooks").text
+
+
+def test_the_form_offers_what_a_module_needs(open_page: Open, web_process: Web) -> None:
+    page = edit(open_page, web_process)
+    panel(page).get_by_role("option", name="orders").click()
+    panel(page).get_by_role("button", name="Form", exact=True).click()
+    form = panel(page).locator(".entry-form")
+
+    form.get_by_label("module", exact=True).select_option("rabbitmq")
+    form.get_by_role("button", name="Add queue_name (required)").click()
+    form.get_by_label("queue_name", exact=True).fill("jobs")
+    form.get_by_role("button", name="Remove topic").click()
+    form.get_by_role("button", name="Remove connection").click()
+    form.get_by_role("button", name="Add connection (required)").click()
+    form.get_by_label("connection", exact=True).fill("mq")
+    form.get_by_label("Add a setting to the entry").nth(2).select_option("jwt")
+
+    assert json.loads(text(page))["orders"] == {
+        "module": "rabbitmq",
+        "module-config": {"queue_name": "jobs"},
+        "rate_limit": {"max_requests": 15.0},
+        "authorization": "Bearer {$TOKEN}",
+        "connection": "mq",
+        "jwt": {"secret": ""},
+    }
