@@ -126,7 +126,8 @@ def _legacy(entry: Entry, module: str, key: str) -> object:
 def _redis(entry: Entry) -> Iterator[Trouble]:
     block = as_object(entry.get("redis"))
     if not block.get("host") and not block.get("allowed_hosts"):
-        yield Trouble(("redis",), "redis_publish needs redis.host; its default, localhost, is always refused.")
+        place = ("redis", "host") if "host" in block else ("redis",)
+        yield Trouble(place, "redis_publish needs redis.host; its default, localhost, is always refused.")
     for key, known in REDIS.items():
         yield from _string_problems(("redis", key), key, known, block.get(key))
 
@@ -448,7 +449,7 @@ def reserved_characters(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble
     "Write the number itself.",
 )
 def port_as_text(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    if entry.get("type") in {"mqtt", "activemq"} and "port" in entry and type_name(entry["port"]) != "integer":
+    if entry.get("type") in ("mqtt", "activemq") and "port" in entry and type_name(entry["port"]) != "integer":
         yield Trouble(("port",), f"port of {entry['type']} must be a whole number, not {type_name(entry['port'])}.")
 
 
