@@ -3,8 +3,8 @@
 // - `FormData(form)`, a submit and anything htmx sends carry the current text (events formdata, htmx:confirm);
 // - whoever reads `textarea.value` otherwise dispatches "console:sync" at the document first;
 // - an `input` event at the textarea tells of typing once it pauses; `data-typed` is on it from the first key on;
-// - who has put another text into `textarea.value` dispatches "console:replace" at it: the editor takes it, undo brings
-//   the old one back.
+// - who has another text for it dispatches a cancelable "console:replace" at it, with {text} as its detail: the editor
+//   cancels it and takes the text, as one step for undo.
 
 import { EditorView } from "@codemirror/view";
 
@@ -53,9 +53,10 @@ export function mirror(textarea) {
   return {
     attach: (made) => {
       view = made;
-      textarea.addEventListener("console:replace", () => {
-        const insert = textarea.value.replace(/\r\n?/g, "\n");
-        view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert }, userEvent: "input.replace" });
+      textarea.addEventListener("console:replace", (event) => {
+        event.preventDefault();
+        const changes = { from: 0, to: view.state.doc.length, insert: event.detail.text };
+        view.dispatch({ changes, userEvent: "input.replace" });
       });
     },
     extension: EditorView.updateListener.of((update) => {

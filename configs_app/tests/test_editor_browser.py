@@ -267,7 +267,8 @@ def test_other_scripts_read_and_replace_the_text_through_the_textarea(open_page:
     read = "() => { document.dispatchEvent(new Event('console:sync')); return id_webhooks.value }"
     assert page.evaluate(read) == WEBHOOKS.replace('"refunds"', ' "refunds"')
 
-    page.evaluate("() => { id_webhooks.value = '{}'; id_webhooks.dispatchEvent(new Event('console:replace')) }")
+    replaced = "new CustomEvent('console:replace', { cancelable: true, detail: { text: '{}' } })"
+    assert page.evaluate(f"() => id_webhooks.dispatchEvent({replaced})") is False  # the editor took it
     panel(page).get_by_text("0 entries").wait_for()
     assert text(page) == "{}"
     panel(page).get_by_role("button", name="Undo").click()
