@@ -135,7 +135,7 @@ def test_a_problem_marks_its_line_and_says_why_and_what_to_do(open_page: Open, w
     page = edit(open_page, web_process)
     place_cursor(page, 'afka"')
     page.keyboard.press("Backspace")
-    found = panel(page).locator(".findings section", has_text="is no module the service has")
+    found = panel(page).locator(".problems section", has_text="is no module the service has")
     found.wait_for()
 
     panel(page).locator(".cm-line", has_text='"module": "afka"').locator(".cm-lintRange-error").wait_for()
