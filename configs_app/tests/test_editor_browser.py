@@ -301,8 +301,8 @@ def test_a_save_right_after_a_key_has_that_key(open_page: Open, web_process: Web
     place_cursor(page, '"refunds"')
     page.keyboard.type('"last": {"module": "log"}, ')
     page.keyboard.press("Control+s")
-    page.get_by_text("Saved as a draft.").wait_for()
-    assert '"last"' in Change.objects.get().documents.get(kind="webhooks").text
+    saved = Change.objects.get().documents
+    until(lambda: '"last": {"module": "log"}' in saved.get(kind="webhooks").text, what="the save")
 
 
 def test_the_form_offers_what_a_module_needs(open_page: Open, web_process: Web) -> None:
