@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from configs_app import acceptances, carried, changes, consequences, diffs, documents, editor, reading, secrets
 from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
+from configs_app.validation import schemas
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest
@@ -159,7 +160,13 @@ def _editor(request: ConsoleRequest, change: Change, form: ChangeForm) -> dict[s
     bases, pages = (form.bases().values(), form.pages()) if form.is_bound else ((), "")
     found = editor.unmasked(typed, change.environment, change=change, bases=bases, pages=pages)
     tabs = [
-        {"kind": kind, "field": form[kind], "findings": editor.findings(kind, typed, found)} for kind in Kind.values
+        {
+            "kind": kind,
+            "field": form[kind],
+            "findings": editor.findings(kind, typed, found),
+            "schema_digest": schemas.digest(kind),
+        }
+        for kind in Kind.values
     ]
     return {
         "change": change,

@@ -15,6 +15,7 @@ from configs_app import (
 
 app_name = "configs"
 urlpatterns = [
+    path("documents/<slug:kind>/schema/<slug:digest>/", views.schema, name="schema"),
     path("e/<slug:environment>/documents/<slug:kind>/", views.document, name="document"),
     path("e/<slug:environment>/documents/<slug:kind>/compare/", compare_views.compare, name="compare"),
     path("e/<slug:environment>/documents/<slug:kind>/entry/", entry_views.entry, name="entry"),

@@ -8,11 +8,13 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_POST, require_safe
 
 from configs_app import changes, documents, editor, entry_views, revisions, running, secrets
 from configs_app.forms import ChangeForm
 from configs_app.models import Revision
+from configs_app.validation import schemas
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest
@@ -146,7 +148,16 @@ def validate(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
     typed = form.typed()
     unmasked = editor.unmasked(typed, found, change=change, bases=form.bases().values(), pages=form.pages())
     findings = editor.findings(kind, typed, unmasked)
-    return render(request, "configs_app/_findings.html", {"kind": kind, "findings": findings})
+    return render(request, "configs_app/_findings.html", {"kind": kind, "findings": findings, "jump": True})
+
+
+@require_safe
+@cache_control(private=True, max_age=365 * 86400, immutable=True)
+def schema(request: ConsoleRequest, kind: str, digest: str) -> HttpResponse:
+    """The JSON Schema of a document, for the editor. The digest is in the address, so that browsers may keep it."""
+    if kind not in Kind.values or digest != schemas.digest(kind):
+        raise Http404("That schema is not the one of this release.")
+    return HttpResponse(schemas.text(kind), content_type="application/schema+json")
 
 
 def _get_environment(request: ConsoleRequest, name: str, kind: str, *, needs: str) -> Environment:

@@ -1,9 +1,9 @@
-// Turns every <textarea data-editor="json"> into an editor. The textarea stays the form's field and always holds the
-// same text, so that the form posts what was typed and htmx hears of every change.
+// Turns every <textarea data-editor="json"> into an editor: text or form, an outline beside it, problems below.
+// mirror.js keeps the textarea the form's field.
 
-import { closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
-import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { json, jsonParseLinter } from "@codemirror/lang-json";
+import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
+import { defaultKeymap, history, historyKeymap, indentWithTab, redo, undo } from "@codemirror/commands";
+import { json } from "@codemirror/lang-json";
 import {
   bracketMatching,
   foldGutter,
@@ -11,9 +11,10 @@ import {
   indentOnInput,
   indentUnit,
   syntaxHighlighting,
+  syntaxTree,
 } from "@codemirror/language";
-import { linter, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
-import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
+import { lintGutter, lintKeymap, nextDiagnostic, previousDiagnostic } from "@codemirror/lint";
+import { highlightSelectionMatches, openSearchPanel, search, searchKeymap } from "@codemirror/search";
 import { EditorState } from "@codemirror/state";
 import {
   drawSelection,
@@ -24,6 +25,16 @@ import {
   lineNumbers,
 } from "@codemirror/view";
 import { tagHighlighter, tags } from "@lezer/highlight";
+import { completionSource } from "./completion.js";
+import { element } from "./dom.js";
+import { EntryForm } from "./form.js";
+import { format } from "./format.js";
+import { hoverHelp } from "./hover.js";
+import { mirror } from "./mirror.js";
+import { Outline } from "./outline.js";
+import { below, entryAround, members, pathOf, root, value, wholeTree } from "./places.js";
+import { followFindings, problemKeys, problemsAt, syntaxCheck } from "./problems.js";
+import { load } from "./schema.js";
 
 const nonce = document.currentScript?.nonce ?? "";
 const highlighter = tagHighlighter([
@@ -33,36 +44,69 @@ const highlighter = tagHighlighter([
   { tag: [tags.bool, tags.null], class: "tok-atom" },
   { tag: tags.invalid, class: "tok-invalid" },
 ]);
+const views = new Map(); // kind → EditorView
 
-function offsetOf(doc, line, column) {
-  const found = doc.line(Math.min(Math.max(line, 1), doc.lines));
-  return Math.min(found.from + Math.max(column, 1) - 1, found.to);
-}
-
-// What the server found, read from the list that it rendered.
-function serverFindings(textarea, view) {
-  const items = document.querySelectorAll(`[data-findings-for="${textarea.id}"] [data-line]`);
-  return [...items].map((item) => {
-    const from = offsetOf(view.state.doc, Number(item.dataset.line), Number(item.dataset.column));
-    const word = view.state.wordAt(from);
-    const severity = { error: "error", warning: "warning" }[item.dataset.level] ?? "info";
-    return { from, to: word ? word.to : from, severity, message: item.querySelector("[data-message]").textContent };
-  });
+// {name, type} of every connection in the other tab; read again only when that document has changed.
+let listed = { doc: null, connections: [] };
+function connections() {
+  const state = views.get("connections")?.state;
+  if (!state) return [];
+  if (listed.doc !== state.doc) {
+    const tree = wholeTree(state, 500);
+    const found = tree ? members(state, root(tree)) : [];
+    listed = {
+      doc: state.doc,
+      connections: found.map((one) => ({ name: one.name, type: value(state, below(state, one.value, ["type"])) })),
+    };
+  }
+  return listed.connections;
 }
 
 function enhance(textarea) {
-  const syntax = jsonParseLinter();
-  const form = textarea.form;
-  const mirror = EditorView.updateListener.of((update) => {
-    if (!update.docChanged) return;
-    textarea.value = view.state.sliceDoc();
-    textarea.dispatchEvent(new Event("input", { bubbles: true }));
-  });
+  const kind = textarea.dataset.kind ?? "";
+  let schema = null;
+  const knowledge = (state, position) => {
+    if (!schema) return null;
+    const tree = syntaxTree(state);
+    const entry =
+      entryAround(state, tree.resolveInner(position, -1)) ?? entryAround(state, tree.resolveInner(position, 1));
+    return { schema, read: (path) => String(value(state, below(state, entry?.value, path.slice(1))) ?? "").trim() };
+  };
+  const form = kind && !textarea.readOnly ? new EntryForm({ kind, knowledge, connections }) : null;
+  const outline = kind ? new Outline(kind) : null;
+  const follower = mirror(textarea);
+  const status = element("div", { class: "editor-status" });
+  const said = element("span", { role: "status" });
+  const place = element("span", { class: "soft" });
+  status.append(place, said);
   const save = () => {
-    const button = form?.querySelector("[data-save]");
+    const button = textarea.form?.querySelector("[data-save]");
     button?.click();
     return Boolean(button);
   };
+  const layOut = () => {
+    const { changes, refused } = format(view.state);
+    if (refused) {
+      const { message, position } = refused;
+      said.textContent = `Not formatted: line ${view.state.doc.lineAt(position).number} is not JSON. ${message}`;
+      view.dispatch({ selection: { anchor: position }, effects: EditorView.scrollIntoView(position, { y: "center" }) });
+    } else {
+      said.textContent = changes ? "Formatted." : "It is formatted already.";
+      if (changes) view.dispatch({ changes, userEvent: "format" });
+    }
+    return true;
+  };
+  const tellPlace = EditorView.updateListener.of((update) => {
+    if (update.docChanged) said.textContent = "";
+    if (!update.docChanged && !update.selectionSet && !update.transactions.length) return;
+    const { state } = update;
+    const { head } = state.selection.main;
+    const [problem] = problemsAt(state, head);
+    const [before, behind] = [-1, 1].map((side) => pathOf(state, syntaxTree(state).resolveInner(head, side)));
+    place.textContent = (before.length > behind.length ? before : behind).join(" › ");
+    if (problem)
+      place.append(element("span", { class: problem.severity }, `${problem.source ?? ""} ${problem.message}`));
+  });
   const view = new EditorView({
     doc: textarea.value,
     extensions: [
@@ -76,21 +120,30 @@ function enhance(textarea) {
       indentOnInput(),
       bracketMatching(),
       closeBrackets(),
+      autocompletion({ override: [completionSource(knowledge, connections)], icons: false }),
+      hoverHelp(knowledge),
       highlightActiveLine(),
       highlightActiveLineGutter(),
       highlightSelectionMatches(),
+      search({ top: true }),
       json(),
       syntaxHighlighting(highlighter),
-      linter((current) => {
-        const server = serverFindings(textarea, current);
-        return server.length ? server : syntax(current);
-      }, { delay: 250 }),
+      syntaxCheck(),
       EditorState.readOnly.of(textarea.readOnly),
-      EditorView.contentAttributes.of({ "aria-label": textarea.getAttribute("aria-label") ?? "JSON", spellcheck: "false" }),
-      mirror,
+      EditorView.contentAttributes.of({
+        "aria-label": textarea.getAttribute("aria-label") ?? "JSON",
+        spellcheck: "false",
+      }),
+      follower.extension,
+      outline?.extension ?? [],
+      form?.extension ?? [],
+      tellPlace,
       keymap.of([
         { key: "Mod-s", run: save, preventDefault: true },
+        { key: "Shift-Alt-f", run: layOut, preventDefault: true },
+        ...problemKeys,
         ...closeBracketsKeymap,
+        ...completionKeymap,
         ...defaultKeymap,
         ...searchKeymap,
         ...historyKeymap,
@@ -102,23 +155,70 @@ function enhance(textarea) {
   });
   textarea.hidden = true;
   textarea.after(view.dom);
-  textarea.addEventListener("console:replace", (event) => {
-    event.preventDefault();
-    const changes = { from: 0, to: view.state.doc.length, insert: event.detail.text };
-    view.dispatch({ changes, userEvent: "input.replace" }); // one step for undo
+  follower.attach(view);
+  if (kind) views.set(kind, view);
+  view.contentDOM.addEventListener("blur", () => document.dispatchEvent(new Event("console:sync")));
+  load(textarea.dataset.schema).then((found) => {
+    schema = found;
+    if (form?.visible) form.refresh();
   });
-  document.addEventListener("htmx:afterSwap", (event) => {
-    if (!event.target.closest?.(`[data-findings-for="${textarea.id}"]`)) return;
-    const server = serverFindings(textarea, view);
-    view.dispatch(setDiagnostics(view.state, server.length ? server : syntax(view)));
-  });
-  document.addEventListener("click", (event) => {
-    const item = event.target.closest(`[data-findings-for="${textarea.id}"] [data-line]`);
-    if (!item) return;
-    const at = offsetOf(view.state.doc, Number(item.dataset.line), Number(item.dataset.column));
-    view.dispatch({ selection: { anchor: at }, effects: EditorView.scrollIntoView(at, { y: "center" }) });
+  if (outline) furnish({ textarea, view, form, outline, status, layOut });
+  followFindings(textarea, view);
+}
+
+// Bar, outline and form around an editor.
+function furnish({ textarea, view, form, outline, status, layOut }) {
+  const box = textarea.closest(".editor");
+  const bench = element("div", { class: "workbench" });
+  const column = element("div", { class: "workbench-main" });
+  box.before(bench);
+  const button = (label, onclick, title = "") =>
+    element("button", { type: "button", class: "button quiet small", title, onclick }, label);
+  const run = (command) => () => {
+    command(view);
+    if (box.hidden) return;
     view.focus();
-  });
+  };
+  const asText = element(
+    "button",
+    { type: "button", class: "button small", "aria-pressed": "true", onclick: () => show(false, true) },
+    "Text",
+  );
+  const asForm = element(
+    "button",
+    { type: "button", class: "button small", "aria-pressed": "false", onclick: () => show(true) },
+    "Form",
+  );
+  const inText = [
+    button("Find", run(openSearchPanel), "Ctrl+F"),
+    button("Format", run(layOut), "Shift+Alt+F"),
+    button("Previous problem", run(previousDiagnostic), "Shift+F8"),
+    button("Next problem", run(nextDiagnostic), "F8"),
+  ];
+  const show = (formIsMeant, focus = false) => {
+    asText.setAttribute("aria-pressed", String(!formIsMeant));
+    asForm.setAttribute("aria-pressed", String(formIsMeant));
+    box.hidden = formIsMeant;
+    for (const one of inText) one.hidden = formIsMeant;
+    form.toggle(formIsMeant);
+    view.requestMeasure();
+    if (focus) view.focus();
+  };
+  const bar = element("div", { class: "editor-bar" });
+  if (form)
+    bar.append(
+      element("div", { class: "switch", role: "group", "aria-label": "Edit as" }, asText, asForm),
+      button("Undo", run(undo), "Ctrl+Z"),
+      button("Redo", run(redo), "Ctrl+Y"),
+    );
+  bar.append(...inText);
+  column.append(bar, box, form?.dom ?? "", status);
+  bench.append(outline.dom, column);
+  outline.form = form;
+  view.dom.addEventListener("console:show-text", () => form?.visible && show(false));
+  form?.attach(view);
+  outline.attach(view);
+  document.querySelector(`[data-keys-for="${textarea.id}"]`)?.removeAttribute("hidden");
 }
 
 for (const textarea of document.querySelectorAll('textarea[data-editor="json"]')) enhance(textarea);

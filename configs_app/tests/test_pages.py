@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from configs_app import changes, documents
 from configs_app.models import Change
+from configs_app.validation import schemas
 from console import testing
 from console.models import AuditEvent, User
 from console.testing import Cast
@@ -170,3 +171,27 @@ def test_long_lists_cost_a_fixed_number_of_queries() -> None:
         changes.publish(published, actor=cast.olga)
         testing.draft(cast.environment, actor=cast.adam, webhooks=testing.text({"b": {"module": "log"}}))
     assert queries() == few
+
+
+def test_findings_are_grouped_by_rule_with_what_to_do_about_them() -> None:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    client = page_of(cast.olga)
+    webhooks = {f"w{number}": {"module": "log"} for number in range(100)} | {"broken": {"module": "lgo"}}
+    texts = {"webhooks": testing.text(webhooks), "connections": "{}"}
+
+    page = client.post(reverse("configs:validate", args=["staging", "webhooks"]), texts).content.decode()
+
+    assert page.index("is no module the service has") < page.index("An open webhook")  # errors come first
+    assert "A3, 101 places" in page
+    assert "97 more" in page
+    assert "Add authorization or another check" in page
+    assert page.count('data-rule="A3"') == 101
+
+
+def test_the_schema_may_be_kept_by_browsers_for_as_long_as_it_is_the_same() -> None:
+    client = page_of(testing.cast().victor)
+    answer = client.get(reverse("configs:schema", args=["webhooks", schemas.digest("webhooks")]))
+    assert answer.json()["title"] == "webhooks.json"
+    assert "immutable" in answer["Cache-Control"]
+    assert client.get(reverse("configs:schema", args=["webhooks", "0123456789abcdef"])).status_code == 404

@@ -619,3 +619,9 @@ def test_a_person_is_not_drowned_in_one_rule() -> None:
     named = [finding for finding in validation.findings("webhooks", text) if finding.rule == "A3"]
     assert len(named) == 501
     assert any("200 times more" in finding.message for finding in named)
+
+
+@pytest.mark.parametrize("kind", [None, 5, [], {}, ["kafka"], ""])
+def test_a_type_that_is_no_text_is_named_and_breaks_no_rule(kind: object) -> None:
+    document = json.dumps({"c": {"type": kind, "port": 1883, "tls_insecure": True}})
+    assert ("C3", "c.type") in [(f.rule, f.path) for f in validation.findings("connections", document)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,7 +14,19 @@ from configs_app import validation
 from configs_app.management.commands.schemas import DOCS, files
 from configs_app.tests.test_sample_findings import pairs
 from configs_app.validation import schemas
-from configs_app.validation.model import AUTHENTICATION, CONNECTIONS, MODULES, STEP, WEBHOOK, Key
+from configs_app.validation.model import (
+    AUTHENTICATION,
+    CHAIN_CONFIG,
+    CLEANUP,
+    CONNECTIONS,
+    MODULES,
+    RATE_LIMIT,
+    REDIS,
+    RETRY,
+    STEP,
+    WEBHOOK,
+    Key,
+)
 from instances_app.models import OTHER, Kind
 
 SCHEMAS = {kind: json.loads(schemas.text(kind)) for kind in Kind.values}
@@ -182,3 +195,38 @@ def test_neither_refuses_what_is_right(kind: str, entry: dict[str, Any]) -> None
     checked = {"authorization": "Bearer {$T}", **entry} if kind == Kind.WEBHOOKS else entry
     assert refused(kind, {"e": checked}) == []
     assert named(kind, {"e": checked}, CONNECTED if kind == Kind.WEBHOOKS else None) == []
+
+
+VALUES: list[Any] = [None, True, 5, 1.5, -1, "", "x", "{$X}", "{$X:5}", [], [5], ["x"], {}, {"x": 1}]
+
+
+def _places_of_keys() -> Iterator[tuple[str, dict[str, Any], tuple[str | int, ...]]]:
+    """(document, an entry without a defect, the place of a key in it), for every key of every table."""
+    secured = {"authorization": "Bearer {$T}"}
+    for name, module in MODULES.items():
+        entry = {"module": name, **secured, "module-config": {}}
+        yield from (("webhooks", entry, ("module-config", key)) for key in module.keys)
+        chain = {"chain": [{"module": name, "module-config": {}}], **secured}
+        yield from (("webhooks", chain, ("chain", 0, "module-config", key)) for key in module.keys)
+    yield from (("webhooks", {"module": "log", **secured}, (key,)) for key in WEBHOOK)
+    yield from (("webhooks", {"chain": [{"module": "log", "retry": {}}], **secured}, ("chain", 0, key)) for key in STEP)
+    blocks = {**AUTHENTICATION, "rate_limit": RATE_LIMIT, "credential_cleanup": CLEANUP, "retry": RETRY, "redis": REDIS}
+    for name, keys in blocks.items():
+        yield from (("webhooks", {"module": "log", name: {}}, (name, key)) for key in keys)
+    chained = {"chain": [{"module": "log", "retry": {}}], "chain-config": {}, **secured}
+    yield from (("webhooks", chained, ("chain-config", key)) for key in CHAIN_CONFIG)
+    yield from (("webhooks", chained, ("chain", 0, "retry", key)) for key in RETRY)
+    for name, connection in CONNECTIONS.items():
+        yield from (("connections", {"type": name}, (key,)) for key in ("type", *connection.keys))
+
+
+def test_no_kind_of_value_at_any_key_is_refused_by_the_schema_alone() -> None:
+    for kind, entry, path in _places_of_keys():
+        for value in VALUES:
+            changed = copy.deepcopy(entry)
+            at: Any = changed
+            for step in path[:-1]:
+                at = at[step]
+            at[path[-1]] = value
+            beside = CONNECTED if kind == Kind.WEBHOOKS else None
+            assert_rules_name(kind, {"e": changed}, beside)

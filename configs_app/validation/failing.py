@@ -128,7 +128,8 @@ def _legacy(entry: Entry, module: str, key: str) -> object:
 def _redis(entry: Entry) -> Iterator[Trouble]:
     block = as_object(entry.get("redis"))
     if not block.get("host") and not block.get("allowed_hosts"):
-        yield Trouble(("redis",), "redis_publish needs redis.host; its default, localhost, is always refused.")
+        place = ("redis", "host") if "host" in block else ("redis",)
+        yield Trouble(place, "redis_publish needs redis.host; its default, localhost, is always refused.")
     for key, known in REDIS.items():
         yield from _string_problems(("redis", key), key, known, block.get(key))
 

@@ -32,7 +32,7 @@ class Key:
     plain: Any = field(init=False)  # a Python type, every value of which the service takes; None: look closer
 
     def __post_init__(self) -> None:
-        plain = {"boolean": bool, "string": None if self.values else str, "object": dict}
+        plain = {"boolean": bool, "string": None if self.values or self.required else str, "object": dict}
         object.__setattr__(self, "plain", plain.get(self.type) if isinstance(self.type, str) else None)
 
     @property

@@ -134,6 +134,8 @@ def misfit(path: Path, known: Key, value: object) -> str:
         return f"must be {_a(known.types)}, not {type_name(value)}"
     if isinstance(value, str):
         found = text(value, key_of(path))
+        if found is not None and known.required and not found.strip():
+            return "is needed, and empty"
         if found is not None and not known.takes(found):
             return f"is {' or '.join(known.values)}, not {quoted(found, path, written=value)}"
         if found is not None and "integer" in known.types and not found.strip().isdecimal():

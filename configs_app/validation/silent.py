@@ -154,7 +154,7 @@ def unknown_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     kind = entry.get("type")
     if not isinstance(kind, str) or not kind.strip():
         message = f'{name!r} has no type, so the service refuses the whole file. Example: "type": "postgresql".'
-        yield Trouble((), message, ERROR)
+        yield Trouble(("type",) if "type" in entry else (), message, ERROR)
     elif kind not in CONNECTIONS and not has_reference(kind):
         meant = LOOK_ALIKES.get(kind.strip().lower()) or nearest(kind.strip(), CONNECTIONS)
         hint = f" Did you mean {meant!r}?" if meant else ""

@@ -29,6 +29,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "instances:instance-retire"): WORK,
     ("POST", "instances:instance-retire"): DO_WORK,
     ("POST", "instances:instance-check"): DO_CHECK,
+    ("GET", "configs:schema"): SIGNED_IN,
     ("GET", "configs:document"): READ,
     ("GET", "configs:compare"): READ,
     ("GET", "configs:entry"): READ,

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from configs_app import changes, imports
+from configs_app.validation import schemas
 from console import access, testing
 from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
@@ -55,6 +56,7 @@ def arguments() -> dict[str, list[object]]:
         "event": [event.pk if event else 0],
         "document": document,
         "revision": [*document, 1],
+        "schema": ["webhooks", schemas.digest("webhooks")],
         "act": [change.pk, "approve"],
         "acceptance": [acceptance.pk],
         "import": [held.pk],
@@ -80,6 +82,7 @@ def which(name: str) -> str | None:
         "configs:import-preview": "import",
         "configs:validate": "document",
         "configs:document": "document",
+        "configs:schema": "schema",
         "instances:instance-new": "environment",
         "instances:environment-new": None,
         "sync:publish": "change",

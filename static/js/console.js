@@ -84,6 +84,12 @@ document.addEventListener("submit", (event) => {
   forgetAll();
 });
 
+// The textareas wait hidden for their editor (editor.css); when its script did not come, they are shown.
+addEventListener("load", () => {
+  const waiting = document.querySelector("textarea[data-editor]:not([hidden])");
+  if (waiting) document.documentElement.classList.add("no-editor");
+});
+
 // Tick all; say how many are ticked; keep ticks and focus when live rows are replaced.
 function countTicked() {
   for (const output of document.querySelectorAll("[data-ticked]")) {

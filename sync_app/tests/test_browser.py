@@ -63,9 +63,11 @@ def test_an_operator_edits_publishes_and_sees_three_rows_turn_verified(
     page.get_by_label("What is this change for?").fill("Accept payments")
 
     type_webhooks(page, '{"payments": {"module": "log"},}')
-    page.get_by_text("A comma before").wait_for()  # found by the server while typing, shown with its place
+    page.locator(".problems").get_by_text(
+        "A comma before"
+    ).wait_for()  # found by the server while typing, shown with its place
     type_webhooks(page, '{"orders": {"module": "log"}, "payments": {"module": "log"}}')
-    page.get_by_text("'payments' is open: anybody").wait_for()  # a warning, not an error
+    page.locator(".problems").get_by_text("'payments' is open: anybody").wait_for()  # a warning, not an error
     page.get_by_role("button", name="Review and publish").click()
     page.get_by_text("1 webhook added: payments").wait_for()
     page.get_by_text("1 webhook removed, will answer 404: refunds").wait_for()
