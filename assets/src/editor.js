@@ -102,9 +102,8 @@ function enhance(textarea) {
   });
   textarea.hidden = true;
   textarea.after(view.dom);
-  textarea.addEventListener("console:replace", (event) => {
-    event.preventDefault();
-    const changes = { from: 0, to: view.state.doc.length, insert: event.detail.text };
+  textarea.addEventListener("console:replace", () => {
+    const changes = { from: 0, to: view.state.doc.length, insert: textarea.value.replace(/\r\n?/g, "\n") };
     view.dispatch({ changes, userEvent: "input.replace" }); // one step for undo
   });
   document.addEventListener("htmx:afterSwap", (event) => {

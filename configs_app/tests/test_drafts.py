@@ -18,9 +18,8 @@ from console.testing import Cast
 
 pytestmark = pytest.mark.django_db
 
-CLOSED = {"module": "log", "authorization": "Bearer {$TOKEN}"}  # nothing in it has to be decided
-NEW = testing.text({"orders": {"module": "log"}, "new": CLOSED})
-NEWER = testing.text({"orders": {"module": "log"}, "newer": CLOSED})
+NEW = testing.text({"orders": {"module": "log"}, "new": {"module": "log"}})
+NEWER = testing.text({"orders": {"module": "log"}, "newer": {"module": "log"}})
 SECRET = "hunter2-is-the-password"
 
 

@@ -89,6 +89,8 @@ async function autosave() {
   else await send(null);
 }
 
+// Some people never pause long enough for such an editor to tell.
+setInterval(() => form.querySelector("textarea[data-typed]") && autosave(), LONGEST);
 document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && autosave());
 addEventListener("beforeunload", autosave);
 addEventListener("pagehide", () => isUnsaved() && keepHere());
