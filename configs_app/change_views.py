@@ -103,6 +103,8 @@ def draft(request: ConsoleRequest, pk: int) -> HttpResponse:
         saved = _keep(change, form, actor=request.user, autosave=not pressed)
     except Refused as refusal:
         return JsonResponse({"refused": str(refusal)}, status=422)
+    if "reload" in request.POST:
+        messages.success(request, "Saved as a draft.")
     return JsonResponse({"seen": changes.stamp(saved)})
 
 

@@ -196,7 +196,7 @@ def test_typing_into_a_proposed_change_saves_nothing_until_somebody_presses_save
     assert Change.objects.get().state == "proposed"
     assert "mine" in copies(page)[0]
     page.get_by_role("button", name="Save draft").click()
-    says(page, "Saved as a draft at")
+    says(page, "Saved as a draft.")
     assert Change.objects.get().state == "draft"
     assert stored(change) == MINE
     assert copies(page) == []

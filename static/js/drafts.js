@@ -16,6 +16,7 @@ const mine = `${form.dataset.person}:${form.dataset.change}:`;
 const random = crypto.getRandomValues(new Uint32Array(2)).join("");
 const name = form.dataset.copy.startsWith(mine) ? form.dataset.copy : mine + random; // of this page's copy
 
+const loadsAnew = form.hasAttribute("data-secrets-shown"); // a save ends the showing
 let saved = form.hasAttribute("data-unsaved") ? null : values(); // what the console has; null: not what is shown
 const opened = form.elements.seen.value;
 let seen = opened;
@@ -89,6 +90,8 @@ async function autosave() {
   else await send(null);
 }
 
+// Some people never pause long enough for such an editor to tell.
+setInterval(() => form.querySelector("textarea[data-typed]") && autosave(), LONGEST);
 document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && autosave());
 addEventListener("beforeunload", autosave);
 addEventListener("pagehide", () => isUnsaved() && keepHere());
@@ -108,12 +111,12 @@ form.addEventListener("submit", async (event) => {
   form.dataset.unsaved = "yes";
   if (!(await send(event.submitter))) return;
   if (event.submitter?.name === "review") location.assign(form.dataset.review);
-  else if (form.hasAttribute("data-secrets-shown")) location.assign(form.action); // which shows none
+  else if (loadsAnew) location.assign(form.action);
 });
 
 // A button that shows the form's page another way: what is typed is saved first, or carried over and kept here.
 async function leave(submitter) {
-  if (isUnsaved() && !waiting && !(await send(null))) return;
+  if (isUnsaved() && !waiting && !(await send(null)) && trouble) return;
   if (isUnsaved()) keepHere();
   const copy = isUnsaved() ? name : "none";
   form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "copy", value: copy }));
@@ -136,6 +139,7 @@ async function deliver(submitter) {
   refreshToken();
   const body = submitter ? new FormData(form, submitter) : new FormData(form);
   body.set("person", form.dataset.person);
+  if (loadsAnew && submitter?.name === "save") body.set("reload", "yes");
   let answer;
   try {
     answer = await fetch(form.dataset.draft, { method: "POST", body, redirect: "manual", keepalive: small(sent) });
@@ -153,7 +157,7 @@ async function deliver(submitter) {
 
   saved = sent;
   seen = form.elements.seen.value = told.seen;
-  resting = `Saved ${submitter ? "as a draft " : ""}at ${clock(told.seen)}.`;
+  resting = submitter && !loadsAnew ? "Saved as a draft." : `Saved at ${clock(told.seen)}.`;
   waiting = trouble = false;
   banners.refused.hidden = banners["signed-out"].hidden = true;
   if (same(values(), saved)) settle();
@@ -179,6 +183,7 @@ function failed(words) {
 
 // The next typing tries again: it may be what makes the text acceptable.
 function refuse(words) {
+  trouble = false;
   inFlight = null;
   keepHere();
   say("Not saved.");
@@ -232,7 +237,7 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
 
 // Only what the console does not have. Texts with secrets shown are not for keeping, nor is anything after a sign-out.
 function keepHere() {
-  if (form.hasAttribute("data-secrets-shown") || document.documentElement.dataset.signingOut) return false;
+  if (loadsAnew || document.documentElement.dataset.signingOut) return false;
   const now = values();
   const fields = {};
   for (const [field, value] of Object.entries(now)) {

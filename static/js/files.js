@@ -2,7 +2,7 @@
 
 import { replaceText } from "./replace.js";
 
-const MASK = /‹secret [0-9a-f]+›/g;
+const MASK = /‹secret [0-9a-f]+(?:·\w+)?›/g;
 
 for (const panel of document.querySelectorAll("[data-files]")) equip(panel);
 
