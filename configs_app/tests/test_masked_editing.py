@@ -144,7 +144,7 @@ def findings_while_typing(user: User, change: Change, **typed: str) -> list[tupl
     body = answer.content.decode()
     assert answer.status_code == 200
     assert not any(secret in html.unescape(body) for secret in SECRETS)
-    places = re.findall(r'data-line="(\d+)" data-column="(\d+)".*?<span class="soft">(\w+)</span>', body, re.DOTALL)
+    places = re.findall(r'data-line="(\d+)" data-column="(\d+)" data-level="\w+" data-rule="(\w+)"', body)
     return [(rule, int(line), int(column)) for line, column, rule in places]
 
 
