@@ -10,7 +10,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate, zip_longest
+from itertools import accumulate, count, zip_longest
+from operator import add
 from typing import Literal, NamedTuple
 
 from configs_app import secrets
@@ -129,7 +130,7 @@ def between(
 
 def _unread(old: str | None, new: str, context: int | None, most: int | None) -> Difference:
     """A text that is not JSON has no entries, and its secrets cannot be told from the rest: masked whole."""
-    left, right = (_bare(secrets.masked(text).split("\n")) if text else [] for text in (old, new))
+    left, right = (_lines(secrets.masked(text)) if text else [] for text in (old, new))
     steps = list(_steps(left, right, context))
     drawn = [_line(step, left, right, set(), most) for step in steps[:most]]
     return Difference(drawn, len(steps) - len(drawn))
@@ -142,12 +143,10 @@ class _Side:
         """Raises JsonError for a text that is not a JSON object; None has no lines and no entries."""
         self.text = text or ""
         self.members: list[Member] = list(members(text)) if text is not None else []
-        # Only "\n" ends a line, as in findings; str.splitlines would also cut strings apart, at U+2028 for one.
-        self.lines = self.text.split("\n")
-        self._starts = [0, *accumulate(len(line) + 1 for line in self.lines)]
+        self.lines = _lines(self.text)
+        self._starts = [0, *map(add, accumulate(map(len, self.text.split("\n"))), count(1))]
         self._keys = [member.key for member in self.members]
         self._ends = [member.end for member in self.members]
-        self.lines = _bare(self.lines)
 
     def range_of(self, member: Member) -> range:
         """The lines that the entry stands on."""
@@ -181,10 +180,15 @@ def _masked(entry: str) -> str:
     return masked[1:-1]
 
 
-def _bare(lines: list[str]) -> list[str]:
-    """Without the ends of lines, and without the empty line after the last."""
-    bare = [line.removesuffix("\r") for line in lines]
-    return bare if bare[-1] else bare[:-1]
+def _lines(text: str) -> list[str]:
+    """Without the ends of lines, and without the empty line after the last.
+
+    Only "\n" ends a line, as in findings; str.splitlines would also cut strings apart, at U+2028 for one.
+    """
+    found = text.split("\n")
+    if not found[-1]:
+        found.pop()
+    return [line.removesuffix("\r") for line in found] if "\r" in text else found
 
 
 def _steps(left: list[str], right: list[str], context: int | None) -> Iterator[_Step]:

@@ -52,3 +52,11 @@ def of_entry(environment: Environment, kind: str, name: str) -> QuerySet[Revisio
 def names_touched(revision: Revision) -> list[str]:
     """The entries that one revision added, changed or removed."""
     return [row.name for row in RevisionEntry.objects.filter(revision=revision).order_by("pk")]
+
+
+def by_word(revision: Revision) -> dict[str, list[str]]:
+    """changed, added, removed → the entries that this revision did that to; words without any are left out."""
+    found: dict[str, list[str]] = {"changed": [], "added": [], "removed": []}
+    for row in RevisionEntry.objects.filter(revision=revision).order_by("pk"):
+        found[row.word].append(row.name)
+    return {word: names for word, names in found.items() if names}

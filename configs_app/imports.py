@@ -80,6 +80,8 @@ def hold(
 
 def read_instance(instance: Instance, *, actor: User) -> Import:
     """Ask an instance for both documents."""
+    if instance.retired_at is not None:
+        raise Refused(f"{instance} is retired and is not asked any more.")
     target = instance.target
     texts: dict[str, str] = {}
     for kind in Kind.values:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from configs_app.json_text import SPACE, JsonError
+from configs_app.json_text import JsonError
 
-_decoder = json.JSONDecoder()
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # raw_decode without its wrapper
+_SPACE = r"[ \t\n\r]*"
+_OPEN = re.compile(rf"{_SPACE}\{{{_SPACE}")
+_COLON = re.compile(rf"{_SPACE}:{_SPACE}")
+_COMMA = re.compile(rf"{_SPACE},{_SPACE}")
+_CLOSE = re.compile(rf"{_SPACE}\}}{_SPACE}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One entry of a document; `text` is its value as typed, `key` and `end` are where the entry stands."""
 
     name: str
@@ -29,32 +33,22 @@ def members(text: str) -> Iterator[Member]:
     Raises JsonError for a text that is not a JSON object; stricter rules are protocol.parse's.
     """
     try:
-        offset = _after(text, _skip(text, 0), "{")
-        more = text[offset : offset + 1] != "}"
+        opened = _OPEN.match(text)
+        offset = opened.end() if opened else -1
+        end = offset
+        more = opened is not None and text[offset : offset + 1] != "}"
         while more:
-            key, (name, end) = offset, _decoder.raw_decode(text, offset)
-            if not isinstance(name, str):
-                raise JsonError("A key must stand in double quotes.", key)
-            start = _after(text, _skip(text, end), ":")
-            value, end = _decoder.raw_decode(text, start)
-            yield Member(name, value, text[start:end], key, end)
-            offset = _skip(text, end)
-            more = text[offset : offset + 1] == ","
-            if more:
-                offset = _skip(text, offset + 1)
-        if text[offset:].rstrip(" \t\n\r") != "}":
-            raise JsonError("The document does not end with its closing brace.", offset)
-    except (json.JSONDecodeError, RecursionError):
+            name, end = _scan(text, offset)
+            colon = _COLON.match(text, end)
+            if colon is None or not isinstance(name, str):
+                raise JsonError("Expected a key in double quotes and a colon.", offset)
+            start = colon.end()
+            value, end = _scan(text, start)
+            yield Member(name, value, text[start:end], offset, end)
+            comma = _COMMA.match(text, end)
+            more = comma is not None
+            offset = comma.end() if comma else end
+        if opened is None or _CLOSE.match(text, end) is None:
+            raise JsonError("This text is not a JSON object.", max(end, 0))
+    except (StopIteration, json.JSONDecodeError, RecursionError):
         raise JsonError("This text is not JSON.", 0) from None
-
-
-def _after(text: str, offset: int, mark: str) -> int:
-    """Where the next value or key starts, behind this mark."""
-    if text[offset : offset + 1] != mark:
-        raise JsonError(f'Expected "{mark}" here.', offset)
-    return _skip(text, offset + 1)
-
-
-def _skip(text: str, offset: int) -> int:
-    match = SPACE.match(text, offset)
-    return match.end() if match else offset

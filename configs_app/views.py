@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import changes, documents, editor, entry_views, revisions, running, secrets
+from configs_app import changes, documents, editor, entry_history, entry_views, revisions, running, secrets
 from configs_app.forms import ChangeForm
 from configs_app.models import Revision
 from configs_app.validation import schemas
@@ -119,6 +119,7 @@ def revision_page(
         "revealed": revealed,
         "current": changes.current_revision(found.environment, kind),
         "running": running.of_document(found.environment, kind),
+        "did": entry_history.by_word(found),
         "typed_name": request.POST.get("name", ""),
         "typed_text": request.POST.get("text"),
     }

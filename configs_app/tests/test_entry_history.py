@@ -129,6 +129,16 @@ def test_one_entry_shows_each_revision_that_touched_it_and_what_it_did(cast: Cas
     assert page.get(f"{PAGE}entry/", {"name": "nothing"}).status_code == 404
 
 
+def test_a_revision_says_what_it_did_and_shows_it(cast: Cast) -> None:
+    page = page_of(cast.victor)
+    shown = page.get(f"{PAGE}r/2/")
+    assert shown.context["did"] == {"changed": ["b"], "added": ["c"]}
+    body = shown.content.decode()
+    assert f"{PAGE}entry/?name=b" in body
+    assert f"{PAGE}compare/?from=1&amp;to=2" in body
+    assert "no entry differs from the revision before" in page.get(f"{PAGE}r/4/").content.decode()
+
+
 def test_many_entries_come_a_page_at_a_time(cast: Cast) -> None:
     publish(cast, {f"w{number:03}": LOG for number in range(250)})
     page = page_of(cast.victor)

@@ -20,6 +20,8 @@ from console.errors import Refused
 from console.models import AuditEvent, User
 from console.testing import Cast
 from console.testing_processes import SampleInstance
+from instances_app import registry
+from instances_app.models import Instance
 
 pytestmark = pytest.mark.django_db
 
@@ -193,6 +195,9 @@ def test_the_other_sources_refuse_in_words_too(cast: Cast) -> None:
     silent = testing.instance(cast.environment)
     answer = page.post(CHOOSE, {"source": "instance", "instance": silent.pk})
     assert "did not hand over its webhooks document" in answer.content.decode()
+    registry.retire(silent, actor=cast.olga)
+    with pytest.raises(Refused, match="is retired"):
+        imports.read_instance(Instance.objects.get(pk=silent.pk), actor=cast.olga)
     elsewhere = testing.instance(testing.cast("other").environment, "two")
     assert page.post(CHOOSE, {"source": "instance", "instance": elsewhere.pk}).status_code == 422
     assert page.post(CHOOSE, {"source": "nothing"}).status_code == 422
