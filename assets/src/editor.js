@@ -157,7 +157,6 @@ function enhance(textarea) {
   textarea.after(view.dom);
   follower.attach(view);
   if (kind) views.set(kind, view);
-  view.contentDOM.addEventListener("blur", () => document.dispatchEvent(new Event("console:sync")));
   load(textarea.dataset.schema).then((found) => {
     schema = found;
     if (form?.visible) form.refresh();

@@ -1,7 +1,8 @@
-// The textarea is the form's field. Copying a large text into it at every key would be felt, so it follows lazily:
+// The textarea is the form's field. Copying a large text into it is felt (a fifth of a second for two megabytes), so it
+// keeps the older text until somebody needs the newer one in it:
 //
-// - `FormData(form)`, a submit and anything htmx sends carry the current text (events formdata, htmx:confirm);
-// - whoever reads `textarea.value` otherwise dispatches "console:sync" at the document first;
+// - `FormData(form)`, a submit and every htmx request carry the current text (events formdata, htmx:configRequest);
+// - whoever reads `textarea.value` dispatches "console:sync" at the document first;
 // - an `input` event at the textarea tells of typing once it pauses; `data-typed` is on it from the first key on;
 // - who has another text for it dispatches a cancelable "console:replace" at it, with {text} as its detail: the editor
 //   cancels it and takes the text, as one step for undo.
@@ -13,42 +14,44 @@ const LONGEST = 5000;
 
 export function mirror(textarea) {
   let view = null;
+  let known = { doc: null, text: "" }; // the last text that was asked for
   let stale = false; // the textarea has an older text
   let untold = false; // nobody has heard of the last key yet
   let timer = 0;
   let pause = SHORTEST;
   let asked = 0;
 
-  const sync = () => {
-    if (stale) textarea.value = view.state.sliceDoc();
-    stale = false;
+  const text = () => {
+    const { doc } = view.state;
+    if (known.doc !== doc) known = { doc, text: view.state.sliceDoc() };
+    return known.text;
+  };
+  const fill = (data) => {
+    if (stale && data.has(textarea.name)) data.set(textarea.name, text());
   };
   const settle = () => {
     clearTimeout(timer);
     untold = false;
     delete textarea.dataset.typed;
-    sync();
   };
   const tell = () => {
     settle();
     textarea.dispatchEvent(new Event("input", { bubbles: true }));
   };
-  textarea.form?.addEventListener("formdata", (event) => {
-    if (!textarea.name) return;
-    sync();
-    event.formData.set(textarea.name, textarea.value);
-  });
+  textarea.form?.addEventListener("formdata", (event) => fill(event.formData));
   textarea.form?.addEventListener("submit", settle);
-  document.addEventListener("console:sync", sync);
-  document.addEventListener("htmx:confirm", sync);
-  addEventListener("pagehide", sync);
+  document.addEventListener("htmx:configRequest", (event) => fill(event.detail.formData));
+  document.addEventListener("console:sync", () => {
+    if (stale) textarea.value = text();
+    stale = false;
+  });
   addEventListener("beforeunload", (event) => {
     if (untold) event.preventDefault();
   });
   // A check that takes long is asked for less often.
   textarea.addEventListener("htmx:beforeSend", () => (asked = performance.now()));
-  textarea.addEventListener("htmx:afterRequest", () => {
-    pause = Math.min(Math.max(SHORTEST, 1.5 * (performance.now() - asked)), LONGEST);
+  textarea.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.successful) pause = Math.min(Math.max(SHORTEST, 1.5 * (performance.now() - asked)), LONGEST);
   });
   return {
     attach: (made) => {

@@ -38,8 +38,11 @@ MEASURE = """
     const pressed = event.timeStamp;
     requestAnimationFrame(() => setTimeout(() => window.keys.push(performance.now() - pressed)));
   }, true);
-  document.addEventListener("htmx:beforeSend", () => (sent = performance.now()));
-  document.addEventListener("htmx:afterSettle", () => window.checks.push(performance.now() - sent));
+  const area = document.getElementById("id_webhooks");
+  area.addEventListener("htmx:beforeSend", () => (sent = performance.now()));
+  area.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.successful) window.checks.push(performance.now() - sent);
+  });
 }
 """
 
