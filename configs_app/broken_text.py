@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from configs_app.json_text import Path
 
@@ -25,7 +26,9 @@ _PLAIN = re.compile(r"-?\d[\d.eE+-]*|true|false|null")
 _NAME = re.compile(r"[\w-]+")
 _CONTENT = re.compile(r"[^\s{}\[\]:,\"']")
 _AFTER_NAME = re.compile(r"[\"'\s]*:?[ \t]*")
-_NESTING = re.compile(r"(?:([\w-]+)\s*:?\s*)?[{\[]|[}\]]")
+_BRACKET = re.compile(r"[{}\[\]]")
+_KEY_BEFORE = re.compile(r"([\w-]+)\s*:?\s*\Z")
+_LONGEST_KEY = 100  # that is looked for in front of a bracket
 _QUOTES = re.compile(r"[\"'\\]")
 
 
@@ -41,6 +44,11 @@ class Piece:
 
 def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
     """Every piece that `is_secret` says to hide, in the order of the text."""
+
+    @cache
+    def announces(name: str) -> bool:
+        return is_secret(("", name), "x") or is_secret(("", name, ""), "x")
+
     around: list[str] = []  # the keys of the objects and lists that are open
     key = ""  # whose value comes next
     state = ""  # what stands before: "key", "colon", "value" or nothing
@@ -81,7 +89,7 @@ def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
             rest = text[start:offset]
             hide = start if is_secret(path, rest) or is_secret((*path, ""), rest) else None
             if hide is None:
-                hide = _suspicious(text, begin, offset, is_secret)
+                hide = _suspicious(text, begin, offset, is_secret, announces)
             if hide is not None and _CONTENT.search(text, hide, offset):
                 yield Piece(path, hide, offset, is_string=False)
             if is_key:
@@ -96,15 +104,12 @@ def _end_of_line(text: str, start: int) -> int:
     return start + len(line.group().rstrip(" \t,}]") if line else "")
 
 
-def _suspicious(text: str, start: int, end: int, is_secret: Judge) -> int | None:
+def _suspicious(text: str, start: int, end: int, is_secret: Judge, announces: Callable[[str], bool]) -> int | None:
     """From where on a line in disorder has to be hidden: after the first name that announces secrets."""
 
-    def announces(name: str) -> bool:
-        return is_secret(("", name), "x") or is_secret(("", name, ""), "x")
-
     def hides(part: str) -> bool:
-        part = _QUOTES.sub("", part)  # a quote too many may stand within the name
-        return is_secret(("",), part) or any(map(announces, _NAME.findall(part)))
+        whole = _QUOTES.sub("", part)  # a quote too many may stand within the name
+        return is_secret(("",), whole) or (whole != part and any(map(announces, set(_NAME.findall(whole)))))
 
     for name in _NAME.finditer(text, start, end):
         if announces(name.group()):
@@ -114,12 +119,14 @@ def _suspicious(text: str, start: int, end: int, is_secret: Judge) -> int | None
 
 
 def _nest(around: list[str], key: str, text: str) -> None:
-    """Follow the braces of a line in disorder, as ``"headers: {``."""
-    for found in _NESTING.finditer(_QUOTES.sub("", text)):
-        if found.group() in {"}", "]"}:
+    """Follow the brackets of a line in disorder, as ``"headers: {``."""
+    text = _QUOTES.sub("", text)
+    for bracket in _BRACKET.finditer(text):
+        if bracket.group() in {"}", "]"}:
             del around[-1:]
         else:
-            around.append(found[1] or key)
+            name = _KEY_BEFORE.search(text[max(0, bracket.start() - _LONGEST_KEY) : bracket.start()])
+            around.append(name[1] if name else key)
 
 
 def _plain(token: str) -> str:

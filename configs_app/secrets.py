@@ -39,7 +39,7 @@ PLAIN = frozenset(
 )
 # A message key of Kafka: `key` is a secret anywhere else.
 PLAIN_UNDER = frozenset({("module-config", "key")})
-HEADERS = frozenset({"headers", "header"})
+ALL_WITHIN = frozenset({"headers", "header", "credentials"})
 REFERENCE = re.compile(r"\A\{\$(?:vault:[^}:]+|\w+):?\}\Z")  # an empty default hides nothing
 BARE_WORD = re.compile(r"\A(?:Bearer|Basic|Token)\s+(\{\$(?:vault:[^}:]+|\w+):?\})\Z", re.IGNORECASE)
 # Also within a list of addresses or a default, and with a slash in the password. Bounded: texts are long.
@@ -85,11 +85,9 @@ def is_secret(path: Path, value: str) -> bool:
         return False
     keys = [part for part in path if isinstance(part, str)]
     name = keys[-1].lower() if keys else ""
-    if len(keys) >= 2 and keys[-2].lower() in HEADERS:
+    if len(keys) >= 3 and keys[-2].lower() in ALL_WITHIN:
         return True
-    if len(keys) >= 2 and keys[-2].lower() == "credentials":
-        return True
-    if URL_LOGIN.search(value):
+    if "@" in value and URL_LOGIN.search(value):
         return True
     # The first key is an entry's name, which people chose freely.
     if len(keys) < 2 or name in PLAIN or tuple(keys[-2:]) in PLAIN_UNDER:
@@ -101,7 +99,7 @@ def looks_like_mark(text: str) -> bool:
     """Whether somebody could take the text, or a part of it, for a mark; escapes count as what they stand for."""
     if "\\u" in text:
         text = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), text)
-    return _LIKE_A_MARK.search(text) is not None
+    return ("‹" in text or "›" in text or "secret" in text.lower()) and _LIKE_A_MARK.search(text) is not None
 
 
 def hidden(text: str) -> list[Hidden]:
