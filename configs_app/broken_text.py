@@ -20,7 +20,7 @@ STRING = r'"(?:[^"\\\r\n]|\\[^\r\n])*"'
 _TOKEN = re.compile(
     rf"(?P<string>{STRING})|(?P<sign>[{{}}\[\]:,])|(?P<line>[\r\n]+)|(?P<word>[^\s\"{{}}\[\]:,]+)|(?P<open>\")"
 )
-_COLON = re.compile(r"\s*:(?!//)")
+COLON = re.compile(r"\s*:(?!//)")
 _LINE = re.compile(r"[^\r\n]*")
 _PLAIN = re.compile(r"-?\d[\d.eE+-]*|true|false|null")
 _NAME = re.compile(r"[\w-]+")
@@ -69,7 +69,7 @@ def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
             before = None
             continue
         ordered = before is None and state != "key" and kind in {"string", "word"}
-        is_key = ordered and (kind == "string" or state != "colon") and _COLON.match(text, offset) is not None
+        is_key = ordered and (kind == "string" or state != "colon") and COLON.match(text, offset) is not None
         # Below some entry: which one is not certain, and no key must be taken for the name of one.
         path = ("", *(name for name in (*around, key) if name))
         if is_key and (state != "colon" or not same_line):

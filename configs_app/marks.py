@@ -22,7 +22,6 @@ _PART = re.compile(r"[‹secrt 0-9a-f·bokn›]{8,}")
 _TOKEN = re.compile(rf"{broken_text.STRING}|‹secret [0-9a-f]{{12}}·broken›")
 _LINE = re.compile(r"[^\s:][^\r\n]*")
 _SIGNS = " \t\r\n,:{}[]"
-_COLON = re.compile(r"\s*:")
 
 UNKNOWN = (
     "This mark stands for no secret known here: it was mistyped or cut, or it comes from another environment. "
@@ -90,7 +89,7 @@ def unmasked(text: str, known: Mapping[str, str | None]) -> Unmasked:
     parts = "\n".join(known)
     for found in _TOKEN.finditer(text):
         token, start, end = found.group(), found.start(), found.end()
-        is_key = token[0] == '"' and _COLON.match(text, end) is not None
+        is_key = token[0] == '"' and broken_text.COLON.match(text, end) is not None
         literal = None if is_key else known.get(token)
         problems += _problems_between(text, done, start)
         pieces += [text[done:start], token if literal is None else literal]

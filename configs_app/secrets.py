@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -155,13 +156,11 @@ def differences(old: str | None, new: str) -> Differences:
 def _by_path(text: str) -> dict[str, str]:
     """``db.password`` → the secret there. A path that stands twice is numbered from the second time on."""
     found: dict[str, str] = {}
+    times: Counter[str] = Counter()
     for secret in hidden(text):
-        path = name = ".".join(str(part) for part in secret.path if part != "")
-        number = 1
-        while path in found:
-            number += 1
-            path = f"{name} ({number})"
-        found[path] = secret.value
+        path = ".".join(str(part) for part in secret.path if part != "")
+        times[path] += 1
+        found[path if times[path] == 1 else f"{path} ({times[path]})"] = secret.value
     return found
 
 
