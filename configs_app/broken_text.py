@@ -34,12 +34,12 @@ _QUOTES = re.compile(r"[\"'\\]")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Something to hide, under which keys: a whole string, or what is left of a line."""
+    """Something to hide, under which keys: a whole value, or what is left of a line."""
 
     path: Path
     start: int
     end: int
-    is_string: bool
+    is_value: bool
 
 
 def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
@@ -79,10 +79,13 @@ def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
         elif ordered and kind == "string" and not is_key:
             before, state = start, "value"
             if is_secret(path, _plain(word)):
-                yield Piece(path, start, offset, is_string=True)
+                yield Piece(path, start, offset, is_value=True)
                 before = offset
-        elif ordered and _PLAIN.fullmatch(word):
+        elif ordered and _PLAIN.fullmatch(word) and not COLON.match(text, offset):
             before, state = start, "value"
+            if word[-1].isdigit() and is_secret(path, word):
+                yield Piece(path, start, offset, is_value=True)
+                before = offset
         else:
             offset = _end_of_line(text, start)
             begin = start if before is None else before
@@ -91,7 +94,7 @@ def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
             if hide is None:
                 hide = _suspicious(text, begin, offset, is_secret, announces)
             if hide is not None and _CONTENT.search(text, hide, offset):
-                yield Piece(path, hide, offset, is_string=False)
+                yield Piece(path, hide, offset, is_value=False)
             if is_key:
                 around.append(key)
             _nest(around, key, text[begin:offset])

@@ -97,16 +97,23 @@ def locate(text: str, paths: Iterable[Path]) -> JsonMap:
 
 
 def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Every string value below a parsed one. Iterative: documents nest up to a hundred levels."""
+    """Every string value below a parsed one."""
+    for here, found in scalars(value, path):
+        if isinstance(found, str):
+            yield here, found
+
+
+def scalars(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
+    """Every value below a parsed one that holds no other. Iterative: documents nest up to a hundred levels."""
     waiting: list[tuple[Path, object]] = [(path, value)]
     while waiting:
         here, found = waiting.pop()
-        if isinstance(found, str):
-            yield here, found
-        elif isinstance(found, dict):
+        if isinstance(found, dict):
             waiting += [((*here, key), inner) for key, inner in found.items()]
         elif isinstance(found, list):
             waiting += [((*here, index), inner) for index, inner in enumerate(found)]
+        else:
+            yield here, found
 
 
 def strings(text: str, found: JsonMap) -> Iterator[tuple[Path, Place, str]]:
