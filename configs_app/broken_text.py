@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from configs_app.json_text import Path
 
@@ -19,28 +20,35 @@ STRING = r'"(?:[^"\\\r\n]|\\[^\r\n])*"'
 _TOKEN = re.compile(
     rf"(?P<string>{STRING})|(?P<sign>[{{}}\[\]:,])|(?P<line>[\r\n]+)|(?P<word>[^\s\"{{}}\[\]:,]+)|(?P<open>\")"
 )
-_COLON = re.compile(r"\s*:(?!//)")
+COLON = re.compile(r"\s*:(?!//)")
 _LINE = re.compile(r"[^\r\n]*")
 _PLAIN = re.compile(r"-?\d[\d.eE+-]*|true|false|null")
 _NAME = re.compile(r"[\w-]+")
 _CONTENT = re.compile(r"[^\s{}\[\]:,\"']")
 _AFTER_NAME = re.compile(r"[\"'\s]*:?[ \t]*")
-_NESTING = re.compile(r"(?:([\w-]+)\s*:?\s*)?[{\[]|[}\]]")
+_BRACKET = re.compile(r"[{}\[\]]")
+_KEY_BEFORE = re.compile(r"([\w-]+)\s*:?\s*\Z")
+_LONGEST_KEY = 100  # that is looked for in front of a bracket
 _QUOTES = re.compile(r"[\"'\\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Something to hide, under which keys: a whole string, or what is left of a line."""
+    """Something to hide, under which keys: a whole value, or what is left of a line."""
 
     path: Path
     start: int
     end: int
-    is_string: bool
+    is_value: bool
 
 
 def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
     """Every piece that `is_secret` says to hide, in the order of the text."""
+
+    @cache
+    def announces(name: str) -> bool:
+        return is_secret(("", name), "x") or is_secret(("", name, ""), "x")
+
     around: list[str] = []  # the keys of the objects and lists that are open
     key = ""  # whose value comes next
     state = ""  # what stands before: "key", "colon", "value" or nothing
@@ -61,7 +69,7 @@ def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
             before = None
             continue
         ordered = before is None and state != "key" and kind in {"string", "word"}
-        is_key = ordered and (kind == "string" or state != "colon") and _COLON.match(text, offset) is not None
+        is_key = ordered and (kind == "string" or state != "colon") and COLON.match(text, offset) is not None
         # Below some entry: which one is not certain, and no key must be taken for the name of one.
         path = ("", *(name for name in (*around, key) if name))
         if is_key and (state != "colon" or not same_line):
@@ -71,19 +79,22 @@ def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
         elif ordered and kind == "string" and not is_key:
             before, state = start, "value"
             if is_secret(path, _plain(word)):
-                yield Piece(path, start, offset, is_string=True)
+                yield Piece(path, start, offset, is_value=True)
                 before = offset
-        elif ordered and _PLAIN.fullmatch(word):
+        elif ordered and _PLAIN.fullmatch(word) and not COLON.match(text, offset):
             before, state = start, "value"
+            if word[-1].isdigit() and is_secret(path, word):
+                yield Piece(path, start, offset, is_value=True)
+                before = offset
         else:
             offset = _end_of_line(text, start)
             begin = start if before is None else before
             rest = text[start:offset]
             hide = start if is_secret(path, rest) or is_secret((*path, ""), rest) else None
             if hide is None:
-                hide = _suspicious(text, begin, offset, is_secret)
+                hide = _suspicious(text, begin, offset, is_secret, announces)
             if hide is not None and _CONTENT.search(text, hide, offset):
-                yield Piece(path, hide, offset, is_string=False)
+                yield Piece(path, hide, offset, is_value=False)
             if is_key:
                 around.append(key)
             _nest(around, key, text[begin:offset])
@@ -96,15 +107,12 @@ def _end_of_line(text: str, start: int) -> int:
     return start + len(line.group().rstrip(" \t,}]") if line else "")
 
 
-def _suspicious(text: str, start: int, end: int, is_secret: Judge) -> int | None:
+def _suspicious(text: str, start: int, end: int, is_secret: Judge, announces: Callable[[str], bool]) -> int | None:
     """From where on a line in disorder has to be hidden: after the first name that announces secrets."""
 
-    def announces(name: str) -> bool:
-        return is_secret(("", name), "x") or is_secret(("", name, ""), "x")
-
     def hides(part: str) -> bool:
-        part = _QUOTES.sub("", part)  # a quote too many may stand within the name
-        return is_secret(("",), part) or any(map(announces, _NAME.findall(part)))
+        whole = _QUOTES.sub("", part)  # a quote too many may stand within the name
+        return is_secret(("",), whole) or (whole != part and any(map(announces, set(_NAME.findall(whole)))))
 
     for name in _NAME.finditer(text, start, end):
         if announces(name.group()):
@@ -114,12 +122,14 @@ def _suspicious(text: str, start: int, end: int, is_secret: Judge) -> int | None
 
 
 def _nest(around: list[str], key: str, text: str) -> None:
-    """Follow the braces of a line in disorder, as ``"headers: {``."""
-    for found in _NESTING.finditer(_QUOTES.sub("", text)):
-        if found.group() in {"}", "]"}:
+    """Follow the brackets of a line in disorder, as ``"headers: {``."""
+    text = _QUOTES.sub("", text)
+    for bracket in _BRACKET.finditer(text):
+        if bracket.group() in {"}", "]"}:
             del around[-1:]
         else:
-            around.append(found[1] or key)
+            name = _KEY_BEFORE.search(text[max(0, bracket.start() - _LONGEST_KEY) : bracket.start()])
+            around.append(name[1] if name else key)
 
 
 def _plain(token: str) -> str:

@@ -15,7 +15,7 @@ from console.models import User
 from instances_app.models import OTHER, Environment, Kind
 
 EMPTY = "{}\n"  # of a document that nobody has written yet
-RULE = "J4"  # a mark without its secret
+RULE, STORED = "J4", "A23"  # a mark without its secret: as it is typed, and in a document
 
 
 def standing(change: Change) -> dict[str, tuple[str, Revision | None]]:
@@ -86,6 +86,8 @@ def findings(kind: str, typed: Mapping[str, str], found: Mapping[str, marks.Unma
     starts, typed_starts = _line_starts(text.text), _line_starts(typed[kind])
     placed = []
     for finding in about:
+        if text.problems and finding.rule == STORED:
+            continue  # they say it better
         start = starts[min(finding.line, len(starts)) - 1]
         column = text.offset_with_marks(start + finding.column - 1) - typed_starts[finding.line - 1] + 1
         placed.append(replace(finding, column=column))

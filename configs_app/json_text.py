@@ -159,6 +159,19 @@ def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
                 waiting.append(((*here, key), inner))
 
 
+def scalars(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
+    """Every value below a parsed one that holds no other. Iterative: documents nest up to a hundred levels."""
+    waiting: list[tuple[Path, object]] = [(path, value)]
+    while waiting:
+        here, found = waiting.pop()
+        if isinstance(found, dict):
+            waiting += [((*here, key), inner) for key, inner in found.items()]
+        elif isinstance(found, list):
+            waiting += [((*here, index), inner) for index, inner in enumerate(found)]
+        else:
+            yield here, found
+
+
 def strings(text: str, found: JsonMap) -> Iterator[tuple[Path, Place, str]]:
     """Every string value with its path and place."""
     for path, place in found.every:

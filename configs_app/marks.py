@@ -11,6 +11,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from configs_app import broken_text
@@ -20,7 +21,7 @@ _WHOLE = re.compile(r"‹secret [0-9a-f]{12}(?:·\w+)?›")
 _PART = re.compile(r"[‹secrt 0-9a-f·bokn›]{8,}")
 _TOKEN = re.compile(rf"{broken_text.STRING}|‹secret [0-9a-f]{{12}}·broken›")
 _LINE = re.compile(r"[^\s:][^\r\n]*")
-_COLON = re.compile(r"\s*:")
+_SIGNS = " \t\r\n,:{}[]"
 
 UNKNOWN = (
     "This mark stands for no secret known here: it was mistyped or cut, or it comes from another environment. "
@@ -88,7 +89,7 @@ def unmasked(text: str, known: Mapping[str, str | None]) -> Unmasked:
     parts = "\n".join(known)
     for found in _TOKEN.finditer(text):
         token, start, end = found.group(), found.start(), found.end()
-        is_key = token[0] == '"' and _COLON.match(text, end) is not None
+        is_key = token[0] == '"' and broken_text.COLON.match(text, end) is not None
         literal = None if is_key else known.get(token)
         problems += _problems_between(text, done, start)
         pieces += [text[done:start], token if literal is None else literal]
@@ -118,10 +119,10 @@ def _readable(text: str, places: list[tuple[int, int, int, int]]) -> Iterator[tu
 
 def _problem(token: str, parts: str, *, is_key: bool, twice: bool) -> str:
     """What is wrong with a string that was not replaced, if it has to do with marks."""
-    try:
-        value = str(json.loads(token)) if token[0] == '"' else token
-    except ValueError:
-        value = token[1:-1]
+    value = token.strip('"')
+    if "\\" in token:
+        with suppress(ValueError):
+            value = str(json.loads(token))
     if not looks_like_mark(value) and not (_PART.fullmatch(value) and value in parts):
         return ""
     if is_key:
@@ -133,5 +134,7 @@ def _problem(token: str, parts: str, *, is_key: bool, twice: bool) -> str:
 
 def _problems_between(text: str, start: int, end: int) -> list[Problem]:
     """Marks outside of whole strings, which a broken text may have: one for each line."""
+    if not text[start:end].strip(_SIGNS):  # as everywhere in a text that is JSON, but for numbers and words
+        return []
     lines = _LINE.finditer(text, start, end)
     return [Problem(line.start(), UNKNOWN) for line in lines if looks_like_mark(line.group())]

@@ -5,14 +5,15 @@ and user information in URLs. A bare `{$NAME}` or `{$vault:path#field}` is a ref
 inside one is.
 
 A mark stands for one literal, character by character: ``"‹secret 3f9a2c81d04b›"`` for a secret that is written without
-escapes, ``"‹secret 3f9a2c81d04b·5d21a7›"`` for the same one in another spelling, ``‹secret 91c40be7aa02·broken›`` for a
-piece of a broken text. How secrets come back: `configs_app/marks.py`.
+escapes, ``"‹secret 3f9a2c81d04b·5d21a7›"`` for the same one with escapes or as a number, and for a piece of a broken
+text ``‹secret 91c40be7aa02·broken›``. How secrets come back: `configs_app/marks.py`.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -20,7 +21,7 @@ from typing import Literal
 from webhook_agent import protocol
 
 from configs_app import broken_text
-from configs_app.json_text import JsonError, JsonMap, Path, leaves, locate, scan, strings
+from configs_app.json_text import JsonError, JsonMap, Path, locate, scalars, scan
 from console.sealing import fingerprint
 
 NAMES = frozenset(
@@ -40,12 +41,13 @@ PLAIN = frozenset(
 )
 # A message key of Kafka: `key` is a secret anywhere else.
 PLAIN_UNDER = frozenset({("module-config", "key")})
-HEADERS = frozenset({"headers", "header"})
+ALL_WITHIN = frozenset({"headers", "header", "credentials"})
 REFERENCE = re.compile(r"\A\{\$(?:vault:[^}:]+|\w+):?\}\Z")  # an empty default hides nothing
 BARE_WORD = re.compile(r"\A(?:Bearer|Basic|Token)\s+(\{\$(?:vault:[^}:]+|\w+):?\})\Z", re.IGNORECASE)
 # Also within a list of addresses or a default, and with a slash in the password. Bounded: texts are long.
 URL_LOGIN = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^/@\s]{1,500}@|//[^/@\s:]{0,200}:[^@\s]{0,500}@", re.IGNORECASE)
 
+_SCALAR = frozenset('"-0123456789')  # how a string or a number starts
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 # Anything that somebody could take for a mark: whole, cut, mistyped, or in other quotes.
 _LIKE_A_MARK = re.compile(
@@ -92,7 +94,7 @@ def _named_so(path: Path) -> bool:
     """Whether what stands at this path of an entry is a secret by its name; entries have the same paths, mostly."""
     keys = [part for part in path if isinstance(part, str)]
     name, above = (keys[-1].lower() if keys else ""), (keys[-2].lower() if len(keys) > 1 else "")
-    if above in HEADERS or above == "credentials":
+    if above in ALL_WITHIN:
         return True
     if not name or name in PLAIN or tuple(keys[-2:]) in PLAIN_UNDER:
         return False
@@ -103,7 +105,7 @@ def looks_like_mark(text: str) -> bool:
     """Whether somebody could take the text, or a part of it, for a mark; escapes count as what they stand for."""
     if "\\u" in text:
         text = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), text)
-    return _LIKE_A_MARK.search(text) is not None
+    return ("‹" in text or "›" in text or "secret" in text.lower()) and _LIKE_A_MARK.search(text) is not None
 
 
 def hidden(text: str) -> list[Hidden]:
@@ -113,11 +115,10 @@ def hidden(text: str) -> list[Hidden]:
     except JsonError:
         pieces = list(broken_text.secrets(text, _is_hidden))
     else:
-        pieces = [
-            broken_text.Piece(path, place.start, place.end, is_string=True)
-            for path, place, value in strings(text, found)
-            if _is_hidden(path, value)
-        ]
+        pieces = []
+        for path, place in found.every:
+            if text[place.start] in _SCALAR and _is_hidden(path, json.loads(text[place.start : place.end])):
+                pieces.append(broken_text.Piece(path, place.start, place.end, is_value=True))
         pieces.sort(key=lambda piece: piece.start)
     return [Hidden(piece.path, piece.start, piece.end, *_mark(text, piece)) for piece in pieces]
 
@@ -159,30 +160,37 @@ def differences(old: str | None, new: str) -> Differences:
 def _by_path(text: str) -> dict[str, str]:
     """``db.password`` → the secret there. A path that stands twice is numbered from the second time on."""
     found: dict[str, str] = {}
+    times: Counter[str] = Counter()
     for secret in hidden(text):
-        path = name = ".".join(str(part) for part in secret.path if part != "")
-        number = 1
-        while path in found:
-            number += 1
-            path = f"{name} ({number})"
-        found[path] = secret.value
+        path = ".".join(str(part) for part in secret.path if part != "")
+        times[path] += 1
+        found[path if times[path] == 1 else f"{path} ({times[path]})"] = secret.value
     return found
 
 
-def _is_hidden(path: Path, value: str) -> bool:
-    """A text that could be taken for a mark gets one, too: so there is no doubt about what it is."""
-    return is_secret(path, value) or looks_like_mark(value)
+def _is_hidden(path: Path, value: object) -> bool:
+    """A text that could be taken for a mark gets one, too: so there is no doubt about what it is.
+
+    A number is a secret under the names of secrets, and not under whatever sounds like one, as token_lifetime.
+    """
+    if isinstance(value, str):
+        return is_secret(path, value) or looks_like_mark(value)
+    if value is None or isinstance(value, bool):
+        return False
+    keys = [part.lower() for part in path if isinstance(part, str)]
+    return (len(keys) >= 2 and keys[-1] in NAMES) or (len(keys) >= 3 and keys[-2] in ALL_WITHIN)
 
 
 def _mark(text: str, piece: broken_text.Piece) -> tuple[str, str]:
     """The value that a piece has, and its mark."""
     literal = text[piece.start : piece.end]
-    if piece.is_string:
+    if piece.is_value:
         try:
-            value = str(json.loads(literal))
+            found = json.loads(literal)
         except ValueError:
             pass
         else:
+            value = found if isinstance(found, str) else literal
             plain = json.dumps(value, ensure_ascii=False)
             spelling = "" if literal == plain else f"·{fingerprint(f'spelling:{literal}')[:6]}"
             return value, f'"‹secret {fingerprint(value)}{spelling}›"'
@@ -198,6 +206,6 @@ def _places(text: str) -> JsonMap:
     holders = [
         (name,)
         for name, entry in document.items()
-        if any(_is_hidden((name, *path), value) for path, value in leaves(entry))
+        if any(_is_hidden((name, *path), value) for path, value in scalars(entry))
     ]
     return locate(text, holders)

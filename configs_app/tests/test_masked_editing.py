@@ -263,3 +263,13 @@ def test_the_review_tells_what_becomes_of_each_secret() -> None:
     changes.save(change, {"webhooks": text}, bases={"webhooks": base.pk if base else None}, actor=cast.olga)
     body = page_of(cast.victor).get(reverse("configs:change", args=[change.pk])).content.decode()
     assert "Secrets: <code>orders.authorization</code> changed, <code>b.key</code> new." in body
+
+
+@pytest.mark.parametrize("change", ["", "x", "0", "²", "99999999999999999999999"])
+def test_validating_for_no_change_or_nonsense_knows_the_current_documents(change: str) -> None:
+    cast, _ = begin()
+    url = reverse("configs:validate", args=["staging", "webhooks"])
+    sent = {"webhooks": secrets.masked(WEBHOOKS), "webhooks_base": "9" * 30, "connections_base": "x"}
+    answer = page_of(cast.olga).post(f"{url}?change={change}", sent)
+    assert answer.status_code == 200
+    assert "J4" not in answer.content.decode()

@@ -283,3 +283,14 @@ def test_what_became_of_each_secret_is_told_without_showing_one(
     old: dict[str, Any] | None, new: dict[str, Any], expected: str
 ) -> None:
     assert told(old, new) == expected
+
+
+def test_a_number_is_a_secret_under_the_names_of_secrets_only() -> None:
+    text = '{"a": {"password": 4711, "token_lifetime": 300, "headers": {"X": -1.50e3}, "secret": true, "port": 5432}}'
+    shown = secrets.masked(text)
+    assert json.loads(shown)["a"]["token_lifetime"] == 300
+    assert "4711" not in shown
+    assert "1.50" not in shown
+    assert marks.unmasked(shown, marks.known([text])).text == text
+    assert "4711" not in secrets.masked(text[:-1])
+    assert marks.unmasked(secrets.masked(text[:-1]), marks.known([text[:-1]])).text == text[:-1]

@@ -104,8 +104,9 @@ def edits(draw: st.DrawFn, text: str, shown: str) -> tuple[str, str]:
         return f"{text} ", f"{shown} "
     if kind == "mark" and place.start in hidden:
         secret = hidden[draw(st.sampled_from(sorted(hidden)))]
-        if secrets.is_secret(plain[number][0], secret.value):
-            return put(text, place, text[secret.start : secret.end]), put(shown, there, secret.mark)
+        moved = put(text, place, text[secret.start : secret.end])
+        if any(after.start == place.start for after in secrets.hidden(moved)):  # else it is refused
+            return moved, put(shown, there, secret.mark)
     value = draw(st.sampled_from(['"typed"', "42", '{"password": "new"}', '"\\u00e9\\/"']))
     return put(text, place, value), put(shown, there, value)
 

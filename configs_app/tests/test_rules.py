@@ -185,6 +185,13 @@ CASES: list[tuple[str, str, list[Any], list[Any]]] = [
         [{"type": "mqtt", "tls_insecure": False}],
     ),
     (
+        "A23",
+        "w",
+        [with_(authorization="‹secret 3f9a2c81d04b›"), with_(note="see ‹secret 3f9a2c›"), with_(a=[{"b": "‹secret"}])],
+        [with_(note="‹ a secret ›"), with_(authorization="{$SECRET}")],
+    ),
+    ("A23", "c", [{"type": "kafka", "password": "‹secret 3f9a2c81d04b·5d21a7›"}], [{"type": "kafka"}]),
+    (
         "A22",
         "w",
         [with_(authorization="Bearer abc"), auth("hmac", secret="abc")],

@@ -456,6 +456,20 @@ def literal_secret(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
             yield Trouble(path, f"{'.'.join(map(str, path))} is a secret that stands in the file.")
 
 
+@rule(
+    "A23",
+    ERROR,
+    BOTH,
+    "A mark in place of a value",
+    "Marks such as ‹secret 3f9a2c81d04b› mean something to the console only; the service takes them as they are.",
+    "Put the value itself there, or a placeholder.",
+)
+def mark(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
+    for path, value in pair.texts:
+        if secrets.looks_like_mark(value):
+            yield Trouble(path, "This is a mark of the console, not the secret that it stands for.")
+
+
 _SENSITIVE = frozenset({"aws_access_key_id", "consumer_key", "client_id"})  # masked, but no secret by itself
 
 
