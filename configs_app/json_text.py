@@ -89,25 +89,6 @@ def scan(text: str) -> JsonMap:
     return found
 
 
-def locate(text: str, paths: Iterable[Path]) -> JsonMap:
-    """The map of a valid document, as far as these paths need it: entries without one are passed over quickly."""
-    wanted = {path[0] for path in paths if path}
-    found = JsonMap()
-    start = _skip(text, 0)
-    found.places[()] = Place(start, len(text.rstrip()))
-    offset = _skip(text, start + 1)
-    while wanted and text[offset : offset + 1] == '"':
-        key, (name, end) = offset, _decoder.raw_decode(text, offset)
-        value = _skip(text, _skip(text, end) + 1)
-        if name in wanted:
-            end = _value(text, value, (name,), key, found)
-            wanted.discard(name)
-        else:
-            end = _decoder.raw_decode(text, value)[1]
-        offset = _skip(text, _skip(text, end) + 1)
-    return found
-
-
 def seek(text: str, paths: Iterable[Path]) -> JsonMap:
     """The map of a valid document with these paths only; everything else is passed over quickly."""
     wanted: Tree = {}
@@ -145,31 +126,25 @@ def _seek(text: str, start: int, path: Path, wanted: Tree, found: JsonMap) -> No
 
 
 def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Every string value below a parsed one. Iterative: documents nest up to a hundred levels."""
-    if isinstance(value, str):
+    """Every string value below a parsed one."""
+    for here, found in scalars(value, path):
+        if isinstance(found, str):
+            yield here, found
+
+
+def scalars(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
+    """Every value below a parsed one that holds no other. Iterative: documents nest up to a hundred levels."""
+    if not isinstance(value, dict | list):
         yield path, value
     waiting: list[tuple[Path, object]] = [(path, value)]
     while waiting:
         here, found = waiting.pop()
         inside = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
         for key, inner in inside:
-            if isinstance(inner, str):
-                yield (*here, key), inner
-            elif isinstance(inner, dict | list):
+            if isinstance(inner, dict | list):
                 waiting.append(((*here, key), inner))
-
-
-def scalars(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
-    """Every value below a parsed one that holds no other. Iterative: documents nest up to a hundred levels."""
-    waiting: list[tuple[Path, object]] = [(path, value)]
-    while waiting:
-        here, found = waiting.pop()
-        if isinstance(found, dict):
-            waiting += [((*here, key), inner) for key, inner in found.items()]
-        elif isinstance(found, list):
-            waiting += [((*here, index), inner) for index, inner in enumerate(found)]
-        else:
-            yield here, found
+            else:
+                yield (*here, key), inner
 
 
 def strings(text: str, found: JsonMap) -> Iterator[tuple[Path, Place, str]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -21,7 +22,7 @@ from typing import Literal
 from webhook_agent import protocol
 
 from configs_app import broken_text
-from configs_app.json_text import JsonError, JsonMap, Path, locate, scalars, scan
+from configs_app.json_text import JsonError, Path, Place, scalars, scan, seek
 from console.sealing import fingerprint
 
 NAMES = frozenset(
@@ -111,15 +112,10 @@ def looks_like_mark(text: str) -> bool:
 def hidden(text: str) -> list[Hidden]:
     """Every secret of a text, in its order; of a text that is not JSON, whatever may be one."""
     try:
-        found = _places(text)
+        pieces = [broken_text.Piece(path, place.start, place.end, is_value=True) for path, place in _places(text)]
     except JsonError:
         pieces = list(broken_text.secrets(text, _is_hidden))
-    else:
-        pieces = []
-        for path, place in found.every:
-            if text[place.start] in _SCALAR and _is_hidden(path, json.loads(text[place.start : place.end])):
-                pieces.append(broken_text.Piece(path, place.start, place.end, is_value=True))
-        pieces.sort(key=lambda piece: piece.start)
+    pieces.sort(key=lambda piece: piece.start)
     return [Hidden(piece.path, piece.start, piece.end, *_mark(text, piece)) for piece in pieces]
 
 
@@ -161,11 +157,26 @@ def _by_path(text: str) -> dict[str, str]:
     """``db.password`` → the secret there. A path that stands twice is numbered from the second time on."""
     found: dict[str, str] = {}
     times: Counter[str] = Counter()
-    for secret in hidden(text):
-        path = ".".join(str(part) for part in secret.path if part != "")
+    for where, value in _secrets(text):
+        path = ".".join(str(part) for part in where if part != "")
         times[path] += 1
-        found[path if times[path] == 1 else f"{path} ({times[path]})"] = secret.value
+        found[path if times[path] == 1 else f"{path} ({times[path]})"] = value
     return found
+
+
+def _secrets(text: str) -> Iterable[tuple[Path, str]]:
+    try:
+        document = protocol.parse(text)
+    except protocol.ProtocolError:
+        return [(secret.path, secret.value) for secret in hidden(text)]
+    return [(path, value if isinstance(value, str) else json.dumps(value)) for path, value in _within(document)]
+
+
+def _within(document: Mapping[str, object]) -> Iterator[tuple[Path, object]]:
+    for name, entry in document.items():
+        for path, value in scalars(entry, (name,)):
+            if _is_hidden(path, value):
+                yield path, value
 
 
 def _is_hidden(path: Path, value: object) -> bool:
@@ -177,8 +188,13 @@ def _is_hidden(path: Path, value: object) -> bool:
         return is_secret(path, value) or looks_like_mark(value)
     if value is None or isinstance(value, bool):
         return False
+    return _numbers_too(path[1:])
+
+
+@lru_cache(maxsize=4096)
+def _numbers_too(path: Path) -> bool:
     keys = [part.lower() for part in path if isinstance(part, str)]
-    return (len(keys) >= 2 and keys[-1] in NAMES) or (len(keys) >= 3 and keys[-2] in ALL_WITHIN)
+    return bool(keys) and (keys[-1] in NAMES or (len(keys) > 1 and keys[-2] in ALL_WITHIN))
 
 
 def _mark(text: str, piece: broken_text.Piece) -> tuple[str, str]:
@@ -197,15 +213,14 @@ def _mark(text: str, piece: broken_text.Piece) -> tuple[str, str]:
     return literal, f"‹secret {fingerprint(f'broken:{literal}')}·broken›"
 
 
-def _places(text: str) -> JsonMap:
-    """Where the strings of all entries with a secret stand. Most entries have none and are passed over quickly."""
+def _places(text: str) -> list[tuple[Path, Place]]:
+    """Where the secrets of a text stand. Raises JsonError for what is not JSON at all."""
     try:
         document = protocol.parse(text)
     except protocol.ProtocolError:  # keys that stand twice, for one: each of them may hold a secret
-        return scan(text)
-    holders = [
-        (name,)
-        for name, entry in document.items()
-        if any(_is_hidden((name, *path), value) for path, value in scalars(entry))
-    ]
-    return locate(text, holders)
+        every = scan(text).every
+        scalar = [(path, place) for path, place in every if text[place.start] in _SCALAR]
+        return [found for found in scalar if _is_hidden(found[0], json.loads(text[found[1].start : found[1].end]))]
+    paths = [path for path, _ in _within(document)]
+    found = seek(text, paths)
+    return [(path, found.places[path]) for path in paths]

@@ -49,5 +49,12 @@ def reseal(sealed: bytes | memoryview) -> bytes:
 
 def fingerprint(secret: str) -> str:
     """Twelve hex digits that tell two secrets apart without telling either; keyed, so they cannot be guessed at."""
-    key = hashlib.sha256(b"fingerprint:" + settings.SECRET_KEY.encode()).digest()
-    return hmac.new(key, secret.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:12]
+    keyed = _fingerprints(settings.SECRET_KEY).copy()
+    keyed.update(secret.encode("utf-8", "surrogatepass"))
+    return keyed.hexdigest()[:12]
+
+
+@lru_cache(maxsize=4)
+def _fingerprints(secret_key: str) -> hmac.HMAC:
+    """Keyed once: a document may have thousands of secrets."""
+    return hmac.new(hashlib.sha256(b"fingerprint:" + secret_key.encode()).digest(), digestmod="sha256")
