@@ -443,7 +443,7 @@ def other_type_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Tr
 def _misfits(place: Path, block: Entry, keys: Mapping[str, Key]) -> Iterator[Trouble]:
     for key, value in block.items():
         known = keys.get(key)
-        if known is None or type(value) is known.plain:
+        if known is None or type(value) is known.plain or value in known.values:
             continue
         if problem := misfit((*place, key), known, value):
             yield Trouble((*place, key), f"{key} {problem}.")
