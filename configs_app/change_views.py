@@ -122,7 +122,9 @@ def reveal(request: ConsoleRequest, pk: int, kind: str) -> HttpResponse:
         kind
     ].text
     if text == typed[kind]:
-        messages.info(request, f"No mark in {kind} stands for a secret.")
+        messages.info(
+            request, f"No secret of {kind} can be shown: it has no marks, or one that has to be corrected first."
+        )
         return render(request, "configs_app/change_edit.html", _editor(request, change, form))
     with transaction.atomic():
         audit.record(
