@@ -74,5 +74,6 @@ def _what(value: object) -> str:
         return "not an object"
     if isinstance(value.get("chain"), list):
         return f"chain of {len(value['chain'])}"
-    named = value.get("module", value.get("type"))
-    return named if isinstance(named, str) else ""
+    key = "module" if "module" in value else "type"
+    named = value.get(key)
+    return named if isinstance(named, str) and not secrets.is_secret(("", key), named) else ""

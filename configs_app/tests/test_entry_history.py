@@ -139,6 +139,14 @@ def test_a_revision_says_what_it_did_and_shows_it(cast: Cast) -> None:
     assert "no entry differs from the revision before" in page.get(f"{PAGE}r/4/").content.decode()
 
 
+def test_the_list_of_entries_shows_no_login_that_stands_for_a_type() -> None:
+    other = testing.cast("other")
+    testing.bundle(other.environment, connections={"mine": {"type": "amqp://user:hunter2@mq"}})
+    body = page_of(other.olga).get("/e/other/documents/connections/").content.decode()
+    assert "mine" in body
+    assert "hunter2" not in body
+
+
 def test_many_entries_come_a_page_at_a_time(cast: Cast) -> None:
     publish(cast, {f"w{number:03}": LOG for number in range(250)})
     page = page_of(cast.victor)
