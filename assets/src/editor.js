@@ -161,12 +161,12 @@ function enhance(textarea) {
     schema = found;
     if (form?.visible) form.refresh();
   });
-  if (outline) furnish({ textarea, view, form, outline, status, layOut });
+  if (outline) furnish({ textarea, view, form, outline, status, layOut, save });
   followFindings(textarea, view);
 }
 
 // Bar, outline and form around an editor.
-function furnish({ textarea, view, form, outline, status, layOut }) {
+function furnish({ textarea, view, form, outline, status, layOut, save }) {
   const box = textarea.closest(".editor");
   const bench = element("div", { class: "workbench" });
   const column = element("div", { class: "workbench-main" });
@@ -216,6 +216,12 @@ function furnish({ textarea, view, form, outline, status, layOut }) {
   outline.form = form;
   view.dom.addEventListener("console:show-text", () => form?.visible && show(false));
   form?.attach(view);
+  bench.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.key !== "s" || event.defaultPrevented) return;
+    event.preventDefault(); // in the form and the list, too
+    document.activeElement.blur(); // what is still being typed into a field counts
+    save();
+  });
   outline.attach(view);
   document.querySelector(`[data-keys-for="${textarea.id}"]`)?.removeAttribute("hidden");
 }

@@ -49,7 +49,7 @@ export class Schema {
       if (!here) return null;
       if (depth === 0 && this.kind === "connections") {
         here = this.resolve(this.definitions[`connection.${read([path[0], "type"])}`] ?? here);
-      } else if (step === "module-config" && (depth === 1 || path[1] === "chain")) {
+      } else if (step === "module-config" && (depth === 1 || (depth === 3 && path[1] === "chain"))) {
         here = { ...here, properties: {}, ...this.module(read([...path.slice(0, depth), "module"])) };
       }
     }

@@ -260,6 +260,26 @@ def test_formatting_keeps_the_order_of_keys_and_how_numbers_are_written(open_pag
     assert text(page) == "x" + laid_out
 
 
+def test_formatting_a_selection_leaves_the_rest_alone(open_page: Open, web_process: Web) -> None:
+    page = edit(open_page, web_process)
+    place_cursor(page, '"refunds"')
+    page.keyboard.press("Shift+End")
+    page.keyboard.press("Shift+Alt+F")
+    laid_out = '"refunds": {\n    "module": "log",\n    "authorization": "Bearer {$TOKEN}"\n  }\n}'
+    wanted = WEBHOOKS.replace('"refunds": {"module": "log", "authorization": "Bearer {$TOKEN}"}\n}', laid_out)
+    until(lambda: text(page) == wanted, what="the layout of that entry alone")
+
+
+def test_a_save_from_the_form_has_the_field_that_is_being_typed(open_page: Open, web_process: Web) -> None:
+    page = edit(open_page, web_process)
+    panel(page).get_by_role("option", name="orders").click()
+    panel(page).get_by_role("button", name="Form", exact=True).click()
+    panel(page).locator(".entry-form").get_by_label("Name", exact=True).fill("sales")
+    page.keyboard.press("Control+s")
+    saved = Change.objects.get().documents
+    until(lambda: '"sales": {' in saved.get(kind="webhooks").text, what="the save")
+
+
 def test_other_scripts_read_and_replace_the_text_through_the_textarea(open_page: Open, web_process: Web) -> None:
     page = edit(open_page, web_process)
     place_cursor(page, '"refunds"')
