@@ -83,9 +83,11 @@ async def test_reload_may_be_a_function_a_coroutine_a_method_a_partial_or_an_obj
         lambda kinds: coroutine(kinds),
     ]
     for number, form in enumerate(forms):
-        client = Client(agent_for(service, reload=form).wrap(nothing))
+        agent = agent_for(service, reload=form)
         document = {f"w{number}": {"module": "log"}}
-        assert (await client.post("/admin/config-update", single("webhooks", document))).status == 200
+        answer = await Client(agent.wrap(nothing)).post("/admin/config-update", single("webhooks", document))
+        assert answer.status == 200
+        await agent.stop()  # or it follows what the next one does
     assert called == [("webhooks",)] * len(forms)
 
 

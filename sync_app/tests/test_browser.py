@@ -139,5 +139,6 @@ def test_typed_text_survives_a_save_that_is_refused(open_page: Callable[..., Pag
     page.get_by_role("button", name="Save draft").click()
 
     page.get_by_text("adam saved this change while you were typing").wait_for()
+    page.evaluate("document.dispatchEvent(new Event('console:sync'))")  # the textarea follows the editor lazily
     assert "mine" in page.locator("#id_webhooks").input_value()
     assert "theirs" in Change.objects.get().documents.get().text
