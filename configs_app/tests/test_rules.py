@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from configs_app import validation
-from configs_app.validation import Target, placeholders
+from configs_app.validation import Target, entries, placeholders
 from configs_app.validation.catalogue import READING, RULES, About, Plan
 
 OPEN = {"module": "log"}
 CLOSED = {"module": "log", "authorization": "Bearer {$TOKEN}"}
 RABBIT = {"type": "rabbitmq", "host": "rabbit", "port": 5672, "pass": "{$PASS}"}
-CONNECTIONS = {
+CONNECTIONS: dict[str, dict[str, Any]] = {
     "mq": RABBIT,
     "pg": {"type": "postgresql", "host": "pg", "port": 5432},
     "k": {"type": "kafka"},
@@ -572,7 +572,40 @@ def test_a_rule_is_spared_only_entries_in_which_it_finds_nothing(monkeypatch: py
     cases = [(kind, entry) for _, kind, bad, good in CASES for entry in (*bad, *good)]
     planned = [found(kind, entry) for kind, entry in cases]
     monkeypatch.setattr(Plan, "rules", lambda plan, entry, *, placeholders: plan._rules)
+    entries.forget()
     assert [found(kind, entry) for kind, entry in cases] == planned
+    entries.forget()
+
+
+def test_what_is_remembered_of_an_entry_depends_on_all_that_rules_look_at() -> None:
+    entry = json.dumps({"a": with_(module="rabbitmq", connection="mq", **{"module-config": {"queue_name": "q"}})})
+    rabbit, kafka = json.dumps({"mq": RABBIT}), json.dumps({"mq": {"type": "kafka"}})
+
+    def b4(beside: str | None) -> int:
+        return sum(finding.rule == "B4" for finding in validation.findings("webhooks", entry, beside=beside))
+
+    assert [b4(beside) for beside in (rabbit, kafka, "{}", None, rabbit)] == [0, 1, 1, 0, 0]
+    connections = json.dumps(
+        {"ch1": {"type": "clickhouse", "host": "10.0.0.1", "port": 9000}, "ch2": {"type": "kafka"}}
+    )
+    lonely = validation.findings("connections", connections, beside="{}", target=Target(private=True))
+    assert {finding.rule for finding in lonely} == {"C13", "C16"}
+    used = validation.findings("connections", connections, beside='{"a": {"module": "kafka", "connection": "ch2"}}')
+    assert [f.rule for f in used if f.entry == "ch2"] == []
+    assert [f.rule for f in used if f.entry == "ch1"] == ["C13", "C16", "B20"]
+
+
+def test_rules_see_nothing_of_the_other_document_but_names_and_types() -> None:
+    """What Judge remembers by: a rule that looks at more of the pair has to be known there."""
+    plain = {name: {"type": entry["type"]} for name, entry in CONNECTIONS.items()}
+    for _, kind, bad, good in CASES:
+        for entry in (*bad, *good) if kind == "w" else ():
+            text = json.dumps({"orders": entry})
+            entries.forget()
+            there = validation.findings("webhooks", text, beside=json.dumps(CONNECTIONS))
+            entries.forget()
+            assert validation.findings("webhooks", text, beside=json.dumps(plain)) == there
+    entries.forget()
 
 
 def test_a_connection_that_is_used_is_not_called_unused() -> None:

@@ -14,9 +14,10 @@ from typing import Any
 from django.conf import settings
 from webhook_agent import protocol
 
-from configs_app.json_text import JsonError, JsonMap, Lines, Path, leaves, scan, seek
+from configs_app.json_text import JsonError, JsonMap, Lines, Path, scan, seek
 from configs_app.validation import authentication, failing, silent
-from configs_app.validation.catalogue import RULES, Level, Pair, Plan
+from configs_app.validation.catalogue import RULES, Level, Pair
+from configs_app.validation.entries import Judge
 from configs_app.validation.hosts import Target
 from configs_app.validation.reading import steps
 from instances_app.models import Kind
@@ -88,24 +89,16 @@ def _pair(kind: str, document: dict[str, Any], beside: str | None, target: Targe
 
 
 def _troubles(kind: str, document: Mapping[str, Any], pair: Pair) -> Iterator[tuple[str, Level, Path, str]]:
-    plan = Plan(kind)
+    judge = Judge(kind, pair)
     counted: dict[str, int] = {}
     for name, entry in document.items():
         if not isinstance(entry, dict):
             yield "B21", Level.ERROR, (name,), _not_an_object(kind[:-1], name)
             continue
-        around = pair.around(texts=tuple(leaves(entry)), steps=tuple(steps(entry)))
-        held = any("{$" in value for _, value in around.texts)
-        said: set[Path] = set()
-        for rule in plan.rules(entry, placeholders=held):
-            for trouble in rule.check(name, entry, around):
-                if rule.fallback and trouble.path in said:
-                    continue
-                if (trouble.level or rule.level) != Level.NOTE:
-                    said.add(trouble.path)
-                counted[rule.id] = counted.get(rule.id, 0) + 1
-                if counted[rule.id] <= _MOST:
-                    yield rule.id, trouble.level or rule.level, (name, *trouble.path), trouble.message
+        for rule_id, level, path, message in judge.about(name, entry):
+            counted[rule_id] = counted.get(rule_id, 0) + 1
+            if counted[rule_id] <= _MOST:
+                yield rule_id, level, (name, *path), message
     for rule_id, number in counted.items():
         if number > _MOST:
             level = next(rule.level for rule in RULES if rule.id == rule_id)

@@ -1,0 +1,90 @@
+"""What there is to say of one entry, remembered: an edit leaves most entries of a document as they were.
+
+Somebody who types into two megabytes has them judged every few seconds, and again when the draft saves itself, is
+reviewed and published. What is kept are messages, which name no secret, under a hash of everything they depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from configs_app.json_text import Path, leaves
+from configs_app.validation.catalogue import Level, Pair, Plan
+from configs_app.validation.reading import steps
+
+Said = tuple[tuple[str, Level, Path, str], ...]  # rule, level, path within the entry, message
+
+MOST = 20_000  # entries of a generation
+
+
+class Judge:
+    """Judges the entries of one document beside the other one."""
+
+    def __init__(self, kind: str, pair: Pair) -> None:
+        self._plan = Plan(kind)
+        self._pair = pair
+        types = {name: _type(entry) for name, entry in (pair.connections or {}).items()}
+        around = (kind, pair.target, sorted(pair.used), pair.first_clickhouse, pair.webhooks is None)
+        # Of the other document rules see names and types, nothing else; a test holds them to it.
+        self._context = repr((*around, pair.connections is None, list(types.items()) if kind == "webhooks" else ()))
+
+    def about(self, name: str, entry: dict[str, Any]) -> Said:
+        key = hashlib.blake2b(f"{self._context}{name!r}{entry!r}".encode("utf-8", "replace"), digest_size=16).digest()
+        said = _memory.get(key)
+        if said is None:
+            said = self._judged(name, entry)
+            _memory.keep(key, said)
+        return said
+
+    def _judged(self, name: str, entry: dict[str, Any]) -> Said:
+        around = self._pair.around(texts=tuple(leaves(entry)), steps=tuple(steps(entry)))
+        held = any("{$" in value for _, value in around.texts)
+        said: list[tuple[str, Level, Path, str]] = []
+        places: set[Path] = set()
+        for rule in self._plan.rules(entry, placeholders=held):
+            for trouble in rule.check(name, entry, around):
+                if rule.fallback and trouble.path in places:
+                    continue
+                level = trouble.level or rule.level
+                if level != Level.NOTE:
+                    places.add(trouble.path)
+                said.append((rule.id, level, trouble.path, trouble.message))
+        return tuple(said)
+
+
+class _Memory:
+    """Two generations: what was asked for lately stays. Threads may lose each other's entries, never mix them up."""
+
+    def __init__(self) -> None:
+        self._young: dict[bytes, Said] = {}
+        self._old: dict[bytes, Said] = {}
+
+    def get(self, key: bytes) -> Said | None:
+        said = self._young.get(key)
+        if said is None:
+            said = self._old.get(key)
+            if said is not None:
+                self.keep(key, said)
+        return said
+
+    def keep(self, key: bytes, said: Said) -> None:
+        if len(self._young) >= MOST:
+            self._old, self._young = self._young, {}
+        self._young[key] = said
+
+    def forget(self) -> None:
+        self._young, self._old = {}, {}
+
+
+_memory = _Memory()
+
+
+def forget() -> None:
+    """As after a start: for measuring, and for tests of the rules themselves."""
+    _memory.forget()
+
+
+def _type(entry: object) -> object:
+    return repr(entry.get("type")) if isinstance(entry, Mapping) else None
