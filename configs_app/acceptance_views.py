@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import acceptances, change_views, changes
+from configs_app import acceptances, change_views, contents
 from configs_app.forms import AcceptanceForm
 from configs_app.models import Acceptance
 from console import access
@@ -36,7 +36,7 @@ def acceptance_list(request: ConsoleRequest, environment: str) -> HttpResponse:
 def accept(request: ConsoleRequest, pk: int) -> HttpResponse:
     """Accept the ticked findings of a change; a refusal shows the page again with what was typed."""
     change = change_views.get_change(request, pk, needs="finding.accept")
-    form = AcceptanceForm(request.POST, offered=changes.obstacles(change))
+    form = AcceptanceForm(request.POST, offered=contents.obstacles(change))
     try:
         if not form.is_valid():
             raise Refused(" ".join(str(error) for errors in form.errors.values() for error in errors))

@@ -12,7 +12,18 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from configs_app import acceptances, carried, changes, consequences, diffs, documents, editor, reading, secrets
+from configs_app import (
+    acceptances,
+    carried,
+    changes,
+    consequences,
+    contents,
+    diffs,
+    documents,
+    editor,
+    reading,
+    secrets,
+)
 from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
 from configs_app.validation import schemas
@@ -191,11 +202,11 @@ def page(
     request: ConsoleRequest, found: Change, *, accepting: AcceptanceForm | None = None, status: int = 200
 ) -> HttpResponse:
     """Everything a decision needs on one screen; `accepting` is a form that was refused, with what was typed."""
-    changed = changes.changed_documents(found)
-    stale = changes.stale(found) if found.is_open else []
+    changed = contents.changed_documents(found)
+    stale = contents.stale(found) if found.is_open else []
     may = access.verbs(request.user, found.environment)
     own = request.user.pk in {found.author_id, found.last_editor_id}
-    obstacles = changes.obstacles(found) if found.is_open else []
+    obstacles = contents.obstacles(found) if found.is_open else []
     shown = reading.asked(request)
     context = {
         "reading": shown,
@@ -206,7 +217,7 @@ def page(
         "documents": [
             {
                 "document": document,
-                "findings": changes.findings(document),
+                "findings": contents.findings(document),
                 "secrets": secrets.differences(document.base.text if document.base else None, document.text),
                 "difference": shown.between(document.base.text if document.base else None, document.text),
             }

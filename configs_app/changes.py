@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from django.db import transaction
 from webhook_agent import protocol
 
-from configs_app import acceptances, documents, sittings, validation
+from configs_app import contents, documents, sittings
 from configs_app.models import (
     Approval,
     Bundle,
@@ -27,7 +27,7 @@ from console import access, audit
 from console.errors import Refused
 from console.models import User
 from console.sealing import seal
-from instances_app.models import OTHER, Environment, Kind
+from instances_app.models import Environment, Kind
 
 APPROVALS_NEEDED = 1  # per protected environment
 
@@ -58,7 +58,7 @@ def restore(revision: Revision, *, actor: User) -> Change:
     """A draft with an older revision's content, on today's base: published, it becomes a new revision."""
     environment, kind = revision.environment, revision.document.kind
     with transaction.atomic():
-        current = current_revision(environment, kind)
+        current = documents.current(environment, kind)
         if current is not None and current.digest == revision.digest:
             raise Refused(f"{kind} r{revision.number} has the content that is current (r{current.number}).")
         change = open_draft(environment, actor=actor, title=f"Restore {kind} r{revision.number}")
@@ -66,11 +66,6 @@ def restore(revision: Revision, *, actor: User) -> Change:
         change.save(update_fields=["restores"])
         _keep(change, kind, revision.text, base=current)
     return change
-
-
-def current_revision(environment: Environment, kind: str) -> Revision | None:
-    bundle = documents.desired(environment)
-    return bundle.revision(kind) if bundle else None
 
 
 def save(
@@ -203,7 +198,7 @@ def rebase(change: Change, *, actor: User) -> Change:
         change = _locked(change)
         _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
         for document in change.documents.all():
-            document.base = current_revision(change.environment, document.kind)
+            document.base = documents.current(change.environment, document.kind)
             document.save(update_fields=["base"])
         change.state, change.seal, change.last_editor = ChangeState.DRAFT, "", actor
         change.save()
@@ -245,7 +240,7 @@ def publish(change: Change, *, actor: User) -> Bundle:
             message=str(change),
             restored_from=change.restores if _restores(change, document) else None,
         )
-        for document in changed_documents(change)
+        for document in contents.changed_documents(change)
     }
     bundle = documents.add_bundle(environment, revisions, author=actor)
     change.state, change.bundle = ChangeState.PUBLISHED, bundle
@@ -259,18 +254,6 @@ def publish(change: Change, *, actor: User) -> Bundle:
         approvers=[approval.approver_name for approval in valid_approvals(change)],
     )
     return bundle
-
-
-def changed_documents(change: Change) -> list[ChangedDocument]:
-    """The documents whose content differs from their base, webhooks first."""
-    kept = change.documents.select_related("base__document", "base__author").order_by("-kind")
-    return [document for document in kept if document.is_changed]
-
-
-def stale(change: Change) -> list[tuple[ChangedDocument, Revision | None]]:
-    """The documents whose base is no longer current, each with what is."""
-    pairs = [(doc, current_revision(change.environment, doc.kind)) for doc in changed_documents(change)]
-    return [(doc, now) for doc, now in pairs if (now.pk if now else None) != doc.base_id]
 
 
 def valid_approvals(change: Change) -> list[Approval]:
@@ -292,7 +275,7 @@ def content_seal(change: Change) -> str:
             document.digest,
             document.base_id,
         ]
-        for document in changed_documents(change)
+        for document in contents.changed_documents(change)
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -302,73 +285,16 @@ def stamp(change: Change) -> str:
     return change.updated_at.isoformat()
 
 
-def beside(change: Change, kind: str) -> str | None:
-    """The text of the other document as it will stand beside this one; None when there is none."""
-    for document in changed_documents(change):
-        if document.kind != kind:
-            return document.text
-    current = current_revision(change.environment, OTHER[kind])
-    return current.text if current else None
-
-
-def findings(document: ChangedDocument) -> list[validation.Finding]:
-    """Everything to know about one document of a change, beside the other one; what is accepted says so."""
-    found = validation.findings(document.kind, document.text, beside=beside(document.change, document.kind))
-    return acceptances.marked(found, acceptances.standing(document.change.environment, document.kind))
-
-
-def obstacles(change: Change) -> list[validation.Finding]:
-    """What stops this change: errors that it brings, and in a protected environment warnings, until they are accepted.
-
-    A change to one document may break the other (a webhook whose connection is gone), so both are looked at. What is
-    found on the base as well runs somewhere already, and stops no other correction.
-    """
-    changed = {document.kind: document for document in changed_documents(change)}
-    if not changed:
-        return []
-    before, after = _texts(change, {}), _texts(change, changed)
-    for kind, document in changed.items():
-        before[kind] = document.base.text if document.base else None
-    found = [finding for kind in Kind.values for finding in _grave(change, kind, after)]
-    known = {
-        (finding.document, finding.rule, finding.path, finding.message)
-        for kind in {finding.document for finding in found}
-        for finding in validation.findings(kind, before[kind] or "{}", beside=before[OTHER[kind]])
-    }
-    return [f for f in found if (f.document, f.rule, f.path, f.message) not in known]
-
-
-def _texts(change: Change, changed: Mapping[str, ChangedDocument]) -> dict[str, str | None]:
-    """kind → its text in this change, else the current one."""
-    current = {kind: current_revision(change.environment, kind) for kind in Kind.values}
-    texts = {kind: revision.text if revision else None for kind, revision in current.items()}
-    return texts | {kind: document.text for kind, document in changed.items()}
-
-
-def _grave(change: Change, kind: str, texts: Mapping[str, str | None]) -> list[validation.Finding]:
-    text = texts[kind]
-    if text is None:
-        return []
-    accepted = acceptances.standing(change.environment, kind)
-    levels = {Level.ERROR, Level.WARNING} if change.environment.protected else {Level.ERROR}
-    return [
-        finding
-        for finding in acceptances.marked(validation.findings(kind, text, beside=texts[OTHER[kind]]), accepted)
-        if finding.level in levels
-        and not acceptances.counts(accepted.get((finding.rule, finding.entry)), finding, change)
-    ]
-
-
 def _check_content(change: Change) -> None:
-    kept = changed_documents(change)
+    kept = contents.changed_documents(change)
     _need(bool(kept), "Nothing is changed yet: the text is the one that is current.")
-    found = obstacles(change)
+    found = contents.obstacles(change)
     if found:
         first, others = found[0], len(found) - 1
         more = f" (and {others} more)" if others else ""
         mend = " Correct it, or accept it with a reason." if first.level == Level.WARNING else ""
         raise Refused(f"{first.document}, line {first.line}: {first.message}{more}{mend}")
-    for document, now in stale(change):
+    for document, now in contents.stale(change):
         base = f"r{document.base.number}" if document.base else "nothing"
         who = f", {now.author or 'an import'}: {now.message}" if now else ""
         raise Refused(

@@ -9,7 +9,7 @@ from typing import Any
 
 from webhook_agent import protocol
 
-from configs_app import changes, diffs, secrets
+from configs_app import contents, diffs, documents, secrets
 from configs_app.json_text import leaves
 from configs_app.models import Change
 from configs_app.validation import reading
@@ -61,7 +61,7 @@ def of_change(change: Change) -> Summary:
     return of_texts(
         {
             document.kind: (document.base.text if document.base else None, document.text)
-            for document in changes.changed_documents(change)
+            for document in contents.changed_documents(change)
         },
         webhooks=_webhooks_of(change),
     )
@@ -191,10 +191,10 @@ def _secrets(name: str, entry: object) -> set[str]:
 
 
 def _webhooks_of(change: Change) -> str | None:
-    for document in changes.changed_documents(change):
+    for document in contents.changed_documents(change):
         if document.kind == Kind.WEBHOOKS:
             return document.text
-    current = changes.current_revision(change.environment, Kind.WEBHOOKS)
+    current = documents.current(change.environment, Kind.WEBHOOKS)
     return current.text if current else None
 
 

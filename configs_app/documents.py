@@ -27,6 +27,12 @@ def desired(environment: Environment) -> Bundle | None:
     )
 
 
+def current(environment: Environment, kind: str) -> Revision | None:
+    """The revision of one document that the environment should run now."""
+    bundle = desired(environment)
+    return bundle.revision(kind) if bundle else None
+
+
 def lock(environment: Environment) -> Environment:
     """Hold the environment's row until the transaction ends: whoever publishes or starts a rollout takes it first."""
     return Environment.objects.select_for_update().get(pk=environment.pk)

@@ -23,7 +23,7 @@ def standing(change: Change) -> dict[str, tuple[str, Revision | None]]:
     kept = {document.kind: document for document in change.documents.select_related("base")}
     found: dict[str, tuple[str, Revision | None]] = {}
     for kind in Kind.values:
-        base = kept[kind].base if kind in kept else changes.current_revision(change.environment, kind)
+        base = kept[kind].base if kind in kept else documents.current(change.environment, kind)
         found[kind] = (kept[kind].text if kind in kept else base.text if base else EMPTY, base)
     return found
 

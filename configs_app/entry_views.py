@@ -9,7 +9,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from configs_app import changes, diffs, entry_history, secrets
+from configs_app import diffs, documents, entry_history, secrets
 from configs_app.members import members
 from configs_app.models import Revision, RevisionEntry
 from console import access
@@ -55,7 +55,7 @@ def entry(request: ConsoleRequest, environment: str, kind: str) -> HttpResponse:
     touched = list(entry_history.of_entry(found, kind, name)[:TOUCHES]) if kind in Kind.values else []
     if not touched:
         raise Http404("No revision has had an entry of this name.")
-    current = changes.current_revision(found, kind)
+    current = documents.current(found, kind)
     alone = diffs.alone(current.text, name) if current else None
     context = {
         "environment": found,

@@ -6,7 +6,7 @@ import re
 
 from django.db.models import Q, QuerySet
 
-from configs_app import changes
+from configs_app import documents
 from configs_app.models import Revision, RevisionTag
 from console.errors import Refused
 from instances_app.models import Environment
@@ -27,7 +27,7 @@ def find(environment: Environment, kind: str, word: str) -> Revision:
     word = word.strip()
     number = NUMBER.match(word)
     if word.lower() == CURRENT:
-        current = changes.current_revision(environment, kind)
+        current = documents.current(environment, kind)
         if current is None:
             raise Refused(f"{environment} has no {kind} document yet.")
         return of(environment, kind).get(pk=current.pk)

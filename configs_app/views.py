@@ -117,7 +117,7 @@ def revision_page(
         "revision": found,
         "text": found.text if revealed else _text(request, found),
         "revealed": revealed,
-        "current": changes.current_revision(found.environment, kind),
+        "current": documents.current(found.environment, kind),
         "running": running.of_document(found.environment, kind),
         "did": entry_history.by_word(found),
         "typed_name": request.POST.get("name", ""),

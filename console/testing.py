@@ -12,7 +12,7 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 
-from configs_app import acceptances, changes, documents
+from configs_app import acceptances, changes, contents, documents
 from configs_app.models import Acceptance, Bundle, Change
 from console.models import Role, RoleBinding, User
 from instances_app import registry
@@ -82,13 +82,13 @@ def instance(environment: Environment, name: str = "one", base_url: str = "", to
 def draft(environment: Environment, *, actor: User, title: str = "A change", **texts: str) -> Change:
     """A change with these texts, on today's base: ``draft(env, actor=olga, webhooks="{...}")``."""
     change = changes.open_draft(environment, actor=actor, title=title)
-    bases = {kind: getattr(changes.current_revision(environment, kind), "pk", None) for kind in texts}
+    bases = {kind: getattr(documents.current(environment, kind), "pk", None) for kind in texts}
     return changes.save(change, texts, bases=bases, actor=actor)
 
 
 def accepted(change: Change, *, actor: User) -> list[Acceptance]:
     """Accept everything that stops the change."""
-    found = changes.obstacles(change)
+    found = contents.obstacles(change)
     return acceptances.accept(change.environment, found, reason="a test", until=acceptances.usual_end(), actor=actor)
 
 

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
-from configs_app import changes, consequences, documents
+from configs_app import consequences, contents, documents
 from configs_app.models import Change
 from console import access
 from console.errors import Refused
@@ -27,7 +27,7 @@ def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
     access.require(request.user, "change.publish", change.environment)
     context = _targets(request, change.environment)
     summary = consequences.of_change(change)
-    context |= {"change": change, "summary": summary, "documents": changes.changed_documents(change)}
+    context |= {"change": change, "summary": summary, "documents": contents.changed_documents(change)}
     if request.method == "POST":
         try:
             if summary.guards and request.POST.get("confirmation", "").strip() != change.environment.name:

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from configs_app import acceptances, changes
+from configs_app import acceptances, changes, contents
 from configs_app.forms import value_of
 from configs_app.models import Acceptance, Change
 from console import testing
@@ -37,7 +37,7 @@ def draft(cast: Cast, webhooks: str = OPEN) -> Change:
 
 
 def rules(change: Change) -> list[str]:
-    return [finding.rule for finding in changes.obstacles(change)]
+    return [finding.rule for finding in contents.obstacles(change)]
 
 
 def test_a_new_warning_needs_a_decision_where_protected_and_nowhere_else(production: Cast) -> None:
@@ -60,7 +60,7 @@ def test_a_warning_that_the_base_has_already_needs_none(production: Cast) -> Non
 
 def test_an_error_in_production_is_accepted_by_an_approver_who_had_no_part_in_it(production: Cast) -> None:
     change = draft(production, WRONG)
-    (finding,) = changes.obstacles(change)
+    (finding,) = contents.obstacles(change)
     assert [acceptances.may_settle(who, finding, change) for who in (production.olga, production.anna)] == [False, True]
 
     testing.accepted(change, actor=production.olga)
@@ -104,7 +104,7 @@ def test_an_acceptance_ends_on_its_day_or_when_it_is_taken_back(production: Cast
     ],
 )
 def test_an_acceptance_has_a_reason_and_an_end(production: Cast, reason: str, days: int | None, said: str) -> None:
-    found = changes.obstacles(draft(production))
+    found = contents.obstacles(draft(production))
     until = None if days is None else timezone.now().date() + timedelta(days=days)
     with pytest.raises(Refused, match=said):
         acceptances.accept(production.environment, found, reason=reason, until=until, actor=production.olga)
@@ -113,7 +113,7 @@ def test_an_acceptance_has_a_reason_and_an_end(production: Cast, reason: str, da
 
 def test_a_text_that_is_no_document_cannot_be_accepted(production: Cast) -> None:
     for text in ('{"half": ', '{"a": {"module": "log"}, "a": {"module": "log"}}'):
-        found = changes.obstacles(draft(production, text))
+        found = contents.obstacles(draft(production, text))
         with pytest.raises(Refused, match="has to be fixed"):
             acceptances.accept(
                 production.environment, found, reason="x", until=acceptances.usual_end(), actor=production.anna
@@ -144,10 +144,10 @@ def test_a_change_that_breaks_the_other_document_is_stopped() -> None:
     webhooks = {"orders": {"module": "postgresql", "connection": "db", "authorization": "Bearer {$TOKEN}"}}
     testing.bundle(cast.environment, webhooks=webhooks)
     change = testing.draft(cast.environment, actor=cast.olga, connections="{}")
-    (found,) = changes.obstacles(change)
+    (found,) = contents.obstacles(change)
     assert (found.document, found.rule, found.entry) == ("webhooks", "B4", "orders")
     both = testing.draft(cast.environment, actor=cast.olga, connections="{}", webhooks=testing.text(webhooks) + "\n")
-    assert [finding.rule for finding in changes.obstacles(both)] == ["B4"]
+    assert [finding.rule for finding in contents.obstacles(both)] == ["B4"]
 
 
 def test_the_page_offers_the_decision_and_keeps_what_was_typed_when_it_is_refused(production: Cast) -> None:
@@ -158,7 +158,7 @@ def test_the_page_offers_the_decision_and_keeps_what_was_typed_when_it_is_refuse
         "To decide before it can be proposed" in page.get(reverse("configs:change", args=[change.pk])).content.decode()
     )
     url = reverse("configs:change-accept", args=[change.pk])
-    ticked = [value_of(finding) for finding in changes.obstacles(change)]
+    ticked = [value_of(finding) for finding in contents.obstacles(change)]
 
     refused = page.post(url, {"findings": ticked, "reason": "the partner signs nothing", "until": "2001-01-01"})
 

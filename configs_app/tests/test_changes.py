@@ -9,7 +9,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.db.utils import IntegrityError
 
-from configs_app import changes, documents
+from configs_app import changes, contents, documents
 from configs_app.models import Approval, Bundle, Change, Revision
 from console import testing
 from console.errors import Refused
@@ -247,4 +247,4 @@ def test_of_two_publishes_at_once_one_wins_and_the_other_is_told() -> None:
 def test_the_empty_text_of_a_document_nobody_wrote_is_no_change() -> None:
     cast = testing.cast()
     change = testing.draft(cast.environment, actor=cast.olga, webhooks=NEWER, connections="{}\n")
-    assert [document.kind for document in changes.changed_documents(change)] == ["webhooks"]
+    assert [document.kind for document in contents.changed_documents(change)] == ["webhooks"]

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from configs_app import changes, sittings
+from configs_app import changes, documents, sittings
 from configs_app.models import Change
 from console import testing
 from console.errors import Refused
@@ -46,7 +46,7 @@ def autosave(change: Change, *, as_: User, seen: str | None = None, **typed: str
     values = {"title": change.title, "seen": changes.stamp(change) if seen is None else seen}
     kept = {document.kind: document for document in change.documents.all()}
     for kind in ("webhooks", "connections"):
-        current = changes.current_revision(change.environment, kind)
+        current = documents.current(change.environment, kind)
         base_id = kept[kind].base_id if kind in kept else current and current.pk
         values[f"{kind}_base"] = str(base_id or "")
         values[kind] = kept[kind].text if kind in kept else current.text if current else "{}"
@@ -63,7 +63,7 @@ def edits(change: Change) -> list[dict[str, str]]:
 
 
 def save(change: Change, cast: Cast, text: str) -> None:
-    base = changes.current_revision(cast.environment, "webhooks")
+    base = documents.current(cast.environment, "webhooks")
     changes.save(change, {"webhooks": text}, bases={"webhooks": base.pk if base else None}, actor=cast.olga)
 
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from webhook_agent import protocol
 
-from configs_app import changes, documents, secrets
+from configs_app import changes, contents, documents, secrets
 from configs_app.models import Change
 from configs_app.tests.test_pages import fields, page_of
 from console import testing
@@ -45,7 +45,7 @@ def sent_by(page: Client, change: Change) -> dict[str, str]:
 
 
 def kept(change: Change) -> dict[str, str]:
-    return {document.kind: document.text for document in changes.changed_documents(Change.objects.get(pk=change.pk))}
+    return {document.kind: document.text for document in contents.changed_documents(Change.objects.get(pk=change.pk))}
 
 
 def mark_in(text: str) -> str:
@@ -110,7 +110,7 @@ def test_a_mark_of_another_environment_is_refused_with_its_place_and_nothing_typ
 def test_who_was_overtaken_is_told_that_and_not_that_a_mark_is_unknown() -> None:
     cast, change = begin()
     text = WEBHOOKS.replace("s3cr3t-of-orders", "new-in-the-draft")
-    bases = {"webhooks": changes.current_revision(cast.environment, "webhooks")}
+    bases = {"webhooks": documents.current(cast.environment, "webhooks")}
     ids = {kind: base.pk if base else None for kind, base in bases.items()}
     changes.save(change, {"webhooks": text}, bases=ids, actor=cast.olga)
     page = page_of(cast.olga)
@@ -128,7 +128,7 @@ def test_who_was_overtaken_is_told_that_and_not_that_a_mark_is_unknown() -> None
 def test_a_broken_draft_is_masked_on_every_page_and_keeps_its_secrets(before: str, after: str) -> None:
     cast, change = begin(WEBHOOKS.replace("Bearer ", ""))
     broken = WEBHOOKS.replace("Bearer ", "").replace(before, after)
-    base = changes.current_revision(cast.environment, "webhooks")
+    base = documents.current(cast.environment, "webhooks")
     changes.save(change, {"webhooks": broken}, bases={"webhooks": base.pk if base else None}, actor=cast.olga)
     page = page_of(cast.olga)
     review = page.get(reverse("configs:change", args=[change.pk])).content.decode()
@@ -183,7 +183,7 @@ def test_a_secret_moved_to_where_it_can_be_read_is_in_no_message_and_is_not_save
 def test_marks_of_the_draft_itself_are_known_while_typing() -> None:
     cast, change = begin()
     text = WEBHOOKS.replace("s3cr3t-of-orders", "new-in-the-draft")
-    base = changes.current_revision(cast.environment, "webhooks")
+    base = documents.current(cast.environment, "webhooks")
     changes.save(change, {"webhooks": text}, bases={"webhooks": base.pk if base else None}, actor=cast.olga)
     found = findings_while_typing(cast.olga, change, webhooks=secrets.masked(text))
     assert [rule for rule, _, _ in found] == ["A22"]
@@ -258,7 +258,7 @@ def test_a_revision_shows_its_secrets_on_request_only_and_that_is_recorded() -> 
 
 def test_the_review_tells_what_becomes_of_each_secret() -> None:
     cast, change = begin()
-    base = changes.current_revision(cast.environment, "webhooks")
+    base = documents.current(cast.environment, "webhooks")
     text = testing.text({"orders": {"module": "log", "authorization": "new"}, "b": {"module": "log", "key": "x" * 9}})
     changes.save(change, {"webhooks": text}, bases={"webhooks": base.pk if base else None}, actor=cast.olga)
     body = page_of(cast.victor).get(reverse("configs:change", args=[change.pk])).content.decode()

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from configs_app import changes, documents
+from configs_app import changes, contents, documents
 from configs_app.models import Change
 from configs_app.validation import schemas
 from console import testing
@@ -65,7 +65,7 @@ def test_a_text_that_goes_through_the_editor_untouched_is_untouched(text: str) -
 
     page.post(url, {**fields(page.get(url).content.decode()), "save": "1"})
 
-    assert changes.changed_documents(Change.objects.get()) == []
+    assert contents.changed_documents(Change.objects.get()) == []
 
 
 @pytest.mark.parametrize("text", [text for text in AS_TYPED if "\r" not in text])

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from configs_app import changes, presence
+from configs_app import changes, documents, presence
 from configs_app.models import Change
 from console import live, testing
 from console.models import User
@@ -77,7 +77,7 @@ def test_an_open_editor_hears_that_somebody_else_saved(staging: Cast) -> None:
     change = changes.open_draft(staging.environment, actor=staging.olga)
     seen = changes.stamp(change)
     assert "saved this change" not in told(change, staging.olga, seen=seen)
-    base = changes.current_revision(staging.environment, "webhooks")
+    base = documents.current(staging.environment, "webhooks")
     changes.save(change, {"webhooks": NEW}, bases={"webhooks": base.pk if base else None}, actor=staging.adam)
     assert "<strong>adam saved this change</strong>" in told(change, staging.olga, seen=seen)
     assert "saved this change" not in told(change, staging.adam, seen=seen)

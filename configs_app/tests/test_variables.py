@@ -128,7 +128,7 @@ def test_nothing_ticked_a_text_that_moved_and_broken_texts_are_told() -> None:
     url = reverse("configs:change-variables", args=[change.pk])
     seen = fields(page.get(url).content.decode())["seen"]
     assert "Tick at least one" in page.post(url, {"seen": seen}).content.decode()
-    base = changes.current_revision(cast.environment, "webhooks")
+    base = documents.current(cast.environment, "webhooks")
     changes.save(change, {"webhooks": '{"a": '}, bases={"webhooks": base.pk if base else None}, actor=cast.olga)
     (row,) = [
         proposal for proposal in variables.proposals({"connections": CONNECTIONS}) if proposal.path == "orders.pass"

@@ -133,7 +133,7 @@ def _prepare(urls: list[str]) -> Change:
         for index, url in enumerate(urls)
     )
     change = changes.open_draft(environment, actor=author, title="bench")
-    base = changes.current_revision(environment, "webhooks")
+    base = documents.current(environment, "webhooks")
     changes.save(
         change, {"webhooks": _document(ENTRIES + 1)}, bases={"webhooks": base.pk if base else None}, actor=author
     )

@@ -1,0 +1,79 @@
+"""What a change would make of the documents: which of them it touches, what is found in them, and what stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from configs_app import acceptances, documents, validation
+from configs_app.models import Change, ChangedDocument, Revision
+from configs_app.validation import Level
+from instances_app.models import OTHER, Kind
+
+
+def changed_documents(change: Change) -> list[ChangedDocument]:
+    """The documents whose content differs from their base, webhooks first."""
+    kept = change.documents.select_related("base__document", "base__author").order_by("-kind")
+    return [document for document in kept if document.is_changed]
+
+
+def stale(change: Change) -> list[tuple[ChangedDocument, Revision | None]]:
+    """The documents whose base is no longer current, each with what is."""
+    pairs = [(doc, documents.current(change.environment, doc.kind)) for doc in changed_documents(change)]
+    return [(doc, now) for doc, now in pairs if (now.pk if now else None) != doc.base_id]
+
+
+def beside(change: Change, kind: str) -> str | None:
+    """The text of the other document as it will stand beside this one; None when there is none."""
+    for document in changed_documents(change):
+        if document.kind != kind:
+            return document.text
+    current = documents.current(change.environment, OTHER[kind])
+    return current.text if current else None
+
+
+def findings(document: ChangedDocument) -> list[validation.Finding]:
+    """Everything to know about one document of a change, beside the other one; what is accepted says so."""
+    found = validation.findings(document.kind, document.text, beside=beside(document.change, document.kind))
+    return acceptances.marked(found, acceptances.standing(document.change.environment, document.kind))
+
+
+def obstacles(change: Change) -> list[validation.Finding]:
+    """What stops this change: errors that it brings, and in a protected environment warnings, until they are accepted.
+
+    A change to one document may break the other (a webhook whose connection is gone), so both are looked at. What is
+    found on the base as well runs somewhere already, and stops no other correction.
+    """
+    changed = {document.kind: document for document in changed_documents(change)}
+    if not changed:
+        return []
+    before, after = _texts(change, {}), _texts(change, changed)
+    for kind, document in changed.items():
+        before[kind] = document.base.text if document.base else None
+    found = [finding for kind in Kind.values for finding in _grave(change, kind, after)]
+    known = {
+        (finding.document, finding.rule, finding.path, finding.message)
+        for kind in {finding.document for finding in found}
+        for finding in validation.findings(kind, before[kind] or "{}", beside=before[OTHER[kind]])
+    }
+    return [f for f in found if (f.document, f.rule, f.path, f.message) not in known]
+
+
+def _texts(change: Change, changed: Mapping[str, ChangedDocument]) -> dict[str, str | None]:
+    """kind → its text in this change, else the current one."""
+    current = {kind: documents.current(change.environment, kind) for kind in Kind.values}
+    texts = {kind: revision.text if revision else None for kind, revision in current.items()}
+    return texts | {kind: document.text for kind, document in changed.items()}
+
+
+def _grave(change: Change, kind: str, texts: Mapping[str, str | None]) -> list[validation.Finding]:
+    text = texts[kind]
+    if text is None:
+        return []
+    accepted = acceptances.standing(change.environment, kind)
+    levels = {Level.ERROR, Level.WARNING} if change.environment.protected else {Level.ERROR}
+    return [
+        finding
+        for finding in acceptances.marked(validation.findings(kind, text, beside=texts[OTHER[kind]]), accepted)
+        if finding.level in levels
+        and not acceptances.counts(accepted.get((finding.rule, finding.entry)), finding, change)
+    ]
