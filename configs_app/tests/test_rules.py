@@ -39,6 +39,10 @@ def chain(*items: Any, **more: Any) -> dict[str, Any]:
     return {"chain": list(items), "authorization": "Bearer {$T}", **more}
 
 
+def sqs(**config: Any) -> dict[str, Any]:
+    return with_(module="aws_sqs", **{"module-config": config})
+
+
 def store(**config: Any) -> dict[str, Any]:
     return with_(module="postgresql", connection="pg", **{"module-config": config})
 
@@ -48,6 +52,18 @@ EMPTIES: list[Any] = [{}, None]
 OAUTH2 = {"introspection_endpoint": "https://auth.example.com/i"}
 # rule → entries it finds, entries it does not. `w` webhooks (beside CONNECTIONS), `c` connections.
 CASES: list[tuple[str, str, list[Any], list[Any]]] = [
+    (
+        "B17",
+        "w",
+        [
+            sqs(queue_name="orders.fifo"),
+            sqs(queue_name="or ders"),
+            sqs(queue_url="https://sqs.eu-west-1.amazonaws.com/1/q.fifo"),
+            sqs(queue_url="http://localhost:4566/000000000000/q"),
+            sqs(queue_url="https://sqs.eu-central-1.amazonaws.com/123456789012/" + "q" * 40),
+        ],
+        [sqs(queue_name="orders"), sqs(queue_url="https://sqs.eu-west-1.amazonaws.com/1/q")],
+    ),
     ("A1", "w", [with_(authorization=v) for v in BLANKS], [CLOSED, OPEN]),
     (
         "A2",
@@ -561,6 +577,11 @@ def test_names_that_can_be_called_are_not() -> None:
         assert "B1" not in {finding.rule for finding in found("w", CLOSED, name=name)}
     assert "A21" in {finding.rule for finding in found("w", CLOSED, name="default")}
     assert "A21" not in {finding.rule for finding in found("w", CLOSED)}
+
+
+def test_every_rule_of_the_catalogue_is_there() -> None:
+    catalogue = {f"{part}{number}" for part, last in (("A", 22), ("B", 21), ("C", 17)) for number in range(1, last + 1)}
+    assert catalogue <= {item.id for item in (*RULES, *READING)}
 
 
 def test_every_rule_has_its_cases() -> None:

@@ -89,7 +89,7 @@ def module_needs(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
             if known.required and value in (None, ""):
                 at = place if key in step.config else place[:-1]
                 yield Trouble(at, f"{step.name} needs {key}; without it every payload is lost.")
-            else:
+            elif step.name != "aws_sqs":  # its names are B17's
                 yield from _string_problems(place, key, known, value)
         if step.name == "aws_sqs" and not step.config.get("queue_url") and not step.config.get("queue_name"):
             yield Trouble((*step.path, "module-config"), "aws_sqs needs queue_url or queue_name.")
@@ -459,6 +459,22 @@ def reserved_characters(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble
         found = text(entry.get(key), key)
         if found and re.search(r"[@:/#?]", found):
             yield Trouble((key,), f"{key} holds one of @ : / # ?, which divide the address it is put into.")
+
+
+@rule(
+    "B17",
+    ERROR,
+    "webhooks",
+    "An SQS queue that cannot be reached",
+    "FIFO queues, other services (LocalStack) and addresses over 80 characters are refused at every request.",
+    "Name a standard queue by queue_name.",
+    when=("module-config", "chain"),
+)
+def unreachable_queue(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
+    for step in pair.steps:
+        if step.name == "aws_sqs" and step.module is not None:
+            for key, known in step.module.keys.items():
+                yield from _string_problems((*step.path, "module-config", key), key, known, step.config.get(key))
 
 
 @rule(
