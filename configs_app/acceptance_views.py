@@ -38,6 +38,8 @@ def accept(request: ConsoleRequest, pk: int) -> HttpResponse:
     change = change_views.get_change(request, pk, needs="finding.accept")
     form = AcceptanceForm(request.POST, offered=contents.obstacles(change))
     try:
+        if not change.is_open:
+            raise Refused(f"This change is {change.state}; nothing of it is to be decided any more.")
         if not form.is_valid():
             raise Refused(" ".join(str(error) for errors in form.errors.values() for error in errors))
         acceptances.accept(

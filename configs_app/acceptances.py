@@ -24,6 +24,7 @@ from instances_app.models import Environment
 LONGEST = timedelta(days=366)
 USUAL = timedelta(days=90)
 ENTRY_LENGTH = 500
+NAMED = 200  # in one audit event; the rows have all of them
 
 Key = tuple[str, str]  # rule, entry
 
@@ -39,29 +40,25 @@ def accept(
         raise Refused("Say why these findings are acceptable; whoever reviews the change reads it.")
     if not all(can_be_accepted(finding) for finding in findings):
         raise Refused("Only what a rule finds in an entry can be accepted; a text that cannot be read has to be fixed.")
-    keys = sorted({(finding.document, finding.rule, finding.entry) for finding in findings})
+    keys = {(finding.document, finding.rule, finding.entry) for finding in findings}
     with transaction.atomic():
         documents.lock(environment)
-        made = []
-        for kind, rule, entry in keys:
-            same = Acceptance.objects.filter(environment=environment, kind=kind, rule=rule, entry=entry)
-            same.filter(ended_at=None).update(ended_at=timezone.now())
-            made.append(
-                Acceptance.objects.create(
-                    environment=environment,
-                    kind=kind,
-                    rule=rule,
-                    entry=entry,
-                    reason=reason,
-                    author=actor,
-                    expires_at=expires_at,
-                )
-            )
+        ended = [
+            standing.pk
+            for standing in Acceptance.objects.filter(environment=environment, ended_at=None)
+            if (standing.kind, standing.rule, standing.entry) in keys
+        ]
+        Acceptance.objects.filter(pk__in=ended).update(ended_at=timezone.now())
+        common = {"environment": environment, "reason": reason, "author": actor, "expires_at": expires_at}
+        made = Acceptance.objects.bulk_create(
+            Acceptance(kind=kind, rule=rule, entry=entry, **common) for kind, rule, entry in sorted(keys)
+        )
         audit.record(
             "finding.accepted",
             actor=actor,
             target=environment,
-            findings=[" ".join(key) for key in keys],
+            findings=[" ".join(key) for key in sorted(keys)[:NAMED]],
+            accepted=len(keys),
             reason=reason,
             until=expires_at.isoformat(),
         )

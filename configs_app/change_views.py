@@ -49,7 +49,7 @@ def change_list(request: ConsoleRequest, environment: str) -> HttpResponse:
     found = get_environment(request.user, environment, needs="environment.view")
     query = found.changes.select_related(
         "author", "last_editor", "bundle__webhooks__document", "bundle__connections__document"
-    )
+    ).defer("bundle__webhooks__content_sealed", "bundle__connections__content_sealed")
     ended = [ChangeState.PUBLISHED, ChangeState.WITHDRAWN]
     context = {
         "environment": found,
@@ -105,7 +105,7 @@ def draft(request: ConsoleRequest, pk: int) -> HttpResponse:
     """
     change = get_change(request, pk, needs="change.edit")
     form = ChangeForm(request.POST)
-    pressed = not {"save", "review"}.isdisjoint(request.POST)
+    pressed = not {"save", "review", "variables"}.isdisjoint(request.POST)
     try:
         if request.POST.get("person", "") not in {"", str(request.user.pk)}:
             raise Refused(f"You are signed in as {request.user} now; somebody else typed this. Sign in as they did.")
@@ -258,12 +258,13 @@ def act(request: ConsoleRequest, pk: int, verb: str) -> HttpResponse:
     try:
         if verb == "reject":
             changes.reject(found, actor=request.user, reason=request.POST.get("reason", ""))
+        elif verb == "approve":
+            changes.approve(found, actor=request.user, seal=request.POST.get("seal", ""))
         else:
             {
                 "propose": changes.propose,
                 "withdraw": changes.withdraw,
                 "rebase": changes.rebase,
-                "approve": changes.approve,
             }[verb](found, actor=request.user)
     except Refused as refusal:
         messages.error(request, str(refusal))

@@ -145,13 +145,20 @@ def propose(change: Change, *, actor: User) -> Change:
     return change
 
 
-def approve(change: Change, *, actor: User) -> Change:
-    """Record one person's yes to these digests; enough of them and the change is approved."""
+def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
+    """Record one person's yes to these digests; enough of them and the change is approved.
+
+    `seal` is that of the contents which the person saw; None where nobody looks, as in a command.
+    """
     with transaction.atomic():
         change = _locked(change)
         _need(
             change.state == ChangeState.PROPOSED,
             f"This change is {change.state}; only a proposed one is approved.",
+        )
+        _need(
+            seal is None or seal == change.seal,
+            "The contents have changed since this page was shown. Look at them again, then approve.",
         )
         if actor.pk in {change.author_id, change.last_editor_id}:
             raise Refused("Somebody other than the author and the last editor has to approve.")

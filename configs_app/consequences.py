@@ -10,7 +10,7 @@ from typing import Any
 from webhook_agent import protocol
 
 from configs_app import contents, diffs, documents, secrets
-from configs_app.json_text import leaves
+from configs_app.json_text import Path, leaves
 from configs_app.models import Change
 from configs_app.validation import reading
 from instances_app.models import Kind
@@ -144,9 +144,18 @@ def _moves(
 def _destination(entry: object) -> str:
     """Modules and the connections they name, in the order they run: ``kafka (k1) → log``."""
     steps = [*reading.steps(entry)] if isinstance(entry, dict) else []
-    return (
-        " → ".join(f"{step.name} ({step.connection})" if step.connection else step.name for step in steps) or "nothing"
-    )
+    return " → ".join(map(_step, steps)) or "nothing"
+
+
+def _step(step: reading.Step) -> str:
+    module = _named(step.name, (*step.path, "module"))
+    return f"{module} ({_named(step.connection, (*step.path, 'connection'))})" if step.connection else module
+
+
+def _named(value: object, path: Path) -> str:
+    """A word of a document as a sentence may hold it: never a secret, and no object, which may hold some."""
+    plain = isinstance(value, str) and not secrets.is_secret(("", *path), value)
+    return str(value) if plain or isinstance(value, int | float | None) else f"what {path[-1]} says"
 
 
 def _connections(
@@ -159,8 +168,9 @@ def _connections(
     if difference.added:
         yield Consequence(Risk.LOW, f"{_counted(difference.added, 'connection')} added: {_names(difference.added)}")
     for name in difference.changed:
-        hosts = [_host(document[name]) for document in (before, after)]
-        what = f"moves from host {hosts[0]} to {hosts[1]}" if hosts[0] != hosts[1] else "changes"
+        hosts = [_get(document[name], "host") for document in (before, after)]
+        shown = [_named(host, ("host",)) for host in hosts]
+        what = f"moves from host {shown[0]} to {shown[1]}" if hosts[0] != hosts[1] else "changes"
         yield Consequence(Risk.MEDIUM, f"Connection {name} {what}: used by {users.get(name) or 'nothing'}.")
     if difference.reordered:
         yield Consequence(
@@ -228,12 +238,6 @@ def _protections(entry: object) -> set[str]:
 
 def _get(entry: object, name: str) -> Any:
     return entry.get(name) if isinstance(entry, dict) else None
-
-
-def _host(entry: object) -> str:
-    """As a sentence may name it: an address may hold a login."""
-    host = str(_get(entry, "host"))
-    return "an address with a login" if secrets.is_secret(("", "host"), host) else host
 
 
 def _names(names: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from configs_app import acceptances, documents, validation
 from configs_app.models import Change, ChangedDocument, Revision
@@ -53,9 +53,10 @@ def obstacles(change: Change) -> list[validation.Finding]:
     known = {
         (finding.document, finding.rule, finding.path, finding.message)
         for kind in {finding.document for finding in found}
-        for finding in validation.findings(kind, before[kind] or "{}", beside=before[OTHER[kind]])
+        for finding in validation.findings(kind, before[kind] or "{}", beside=before[OTHER[kind]], most=None)
     }
-    return [f for f in found if (f.document, f.rule, f.path, f.message) not in known]
+    new = [f for f in found if (f.document, f.rule, f.path, f.message) not in known]
+    return [finding for kind in Kind.values for finding in _unsettled(change, kind, new)]
 
 
 def _texts(change: Change, changed: Mapping[str, ChangedDocument]) -> dict[str, str | None]:
@@ -69,11 +70,16 @@ def _grave(change: Change, kind: str, texts: Mapping[str, str | None]) -> list[v
     text = texts[kind]
     if text is None:
         return []
-    accepted = acceptances.standing(change.environment, kind)
     levels = {Level.ERROR, Level.WARNING} if change.environment.protected else {Level.ERROR}
+    found = validation.findings(kind, text, beside=texts[OTHER[kind]], most=None)
+    return [finding for finding in found if finding.level in levels]
+
+
+def _unsettled(change: Change, kind: str, found: Iterable[validation.Finding]) -> list[validation.Finding]:
+    """What nobody has accepted in a way that counts for this change; what does not count says so."""
+    accepted = acceptances.standing(change.environment, kind)
     return [
         finding
-        for finding in acceptances.marked(validation.findings(kind, text, beside=texts[OTHER[kind]]), accepted)
-        if finding.level in levels
-        and not acceptances.counts(accepted.get((finding.rule, finding.entry)), finding, change)
+        for finding in acceptances.marked((one for one in found if one.document == kind), accepted)
+        if not acceptances.counts(accepted.get((finding.rule, finding.entry)), finding, change)
     ]

@@ -22,6 +22,7 @@ def desired(environment: Environment) -> Bundle | None:
     return (
         Bundle.objects.filter(environment=environment)
         .select_related("webhooks__document", "connections__document")
+        .defer("webhooks__content_sealed", "connections__content_sealed")  # most pages ask for numbers and digests only
         .order_by("-number")
         .first()
     )

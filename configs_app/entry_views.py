@@ -13,7 +13,7 @@ from configs_app import diffs, documents, entry_history, secrets
 from configs_app.members import members
 from configs_app.models import Revision, RevisionEntry
 from console import access
-from console.http import ConsoleRequest
+from console.http import ConsoleRequest, whole
 from instances_app.models import Environment, Kind
 from instances_app.shortcuts import get_environment
 
@@ -34,8 +34,7 @@ def table(request: ConsoleRequest, environment: Environment, kind: str, current:
     """A page of the entries whose name holds ``?entry=``, for the document's page."""
     wanted = request.GET.get("entry", "").strip()
     found = [member for member in members(current.text) if wanted.lower() in member.name.lower()]
-    asked = request.GET.get("after", "")
-    start = int(asked) if asked.isdigit() and len(asked) < 9 else 0
+    start = whole(request.GET.get("after", "")) or 0
     shown = found[start : start + LISTED]
     last = entry_history.last(environment, kind, [member.name for member in shown])
     return {

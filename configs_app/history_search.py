@@ -1,7 +1,7 @@
 """When a text came into a document and when it went, revision by revision, newest first.
 
 Only the entries that a revision touched are looked at, and only as they are shown: masked. So a secret is never
-found by its text, and how long a search takes tells nothing about one. A mark (``‹secret 3f9a2c›``) can be searched.
+found by its text, and how long a search takes tells nothing about one. A mark (``‹secret 3f9a2c81d04b›``) can be.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def choose(request: ConsoleRequest, environment: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def preview(request: ConsoleRequest, pk: int) -> HttpResponse:
     """Findings and consequences; ``do`` is start, change or discard."""
-    held = get_object_or_404(Import.objects.select_related("environment", "instance", "author"), pk=pk)
+    held = get_object_or_404(imports.held().select_related("environment", "instance", "author"), pk=pk)
     access.require(request.user, "change.edit", held.environment)
     if request.method == "POST":
         try:

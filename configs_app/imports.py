@@ -1,8 +1,8 @@
 """Taking over documents that exist elsewhere: read, shown with what is wrong in them, then started with or proposed.
 
 In an environment without revisions an import becomes the first ones: what runs is taken as it is, errors included.
-Where there are revisions it becomes a change and goes the way of every change. In a protected environment nobody
-starts alone with files of their own: only what an instance of it was read to run may be the first revision at once.
+Where there are revisions, and in a protected environment always, it becomes a change and goes the way of every change:
+whoever can register an instance could otherwise make anything the desired state alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from configs_app import acceptances, changes, consequences, documents, validation
@@ -68,7 +69,7 @@ def hold(
     if documents.desired(environment) is None:
         for kind, text in texts.items():
             documents.need_document(kind, text, origin=origin)
-    Import.objects.filter(environment=environment, created_at__lt=timezone.now() - KEPT).delete()
+    Import.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
     return Import.objects.create(
         environment=environment,
         origin=origin[:150],
@@ -76,6 +77,11 @@ def hold(
         texts_sealed=seal(json.dumps(texts)),
         author=actor,
     )
+
+
+def held() -> QuerySet[Import]:
+    """What may still be decided on; anything older is as good as gone."""
+    return Import.objects.filter(created_at__gte=timezone.now() - KEPT)
 
 
 def read_instance(instance: Instance, *, actor: User) -> Import:
@@ -125,17 +131,15 @@ def summary(held: Import) -> consequences.Summary:
 
 def may_start(held: Import) -> bool:
     """Whether it may become the first revisions without anybody's approval."""
-    return documents.desired(held.environment) is None and (
-        not held.environment.protected or held.instance_id is not None
-    )
+    return documents.desired(held.environment) is None and not held.environment.protected
 
 
 def start(held: Import, *, actor: User) -> Bundle:
     """Make the import the environment's first revisions, what is wrong in them accepted. Nothing is sent anywhere."""
     with transaction.atomic():
         environment = documents.lock(held.environment)
-        if environment.protected and held.instance_id is None:
-            raise Refused(f"{environment} is protected: what comes from files becomes a change that somebody approves.")
+        if environment.protected:
+            raise Refused(f"{environment} is protected: an import becomes a change that another person approves.")
         texts, origin = held.texts, held.origin
         wrong = [
             finding

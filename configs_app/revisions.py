@@ -17,9 +17,12 @@ CURRENT = "current"
 
 def of(environment: Environment, kind: str) -> QuerySet[Revision]:
     """Every revision of one document, with what pages show of it."""
-    return Revision.objects.filter(document__environment=environment, document__kind=kind).select_related(
+    found = Revision.objects.filter(document__environment=environment, document__kind=kind).select_related(
         "document__environment", "author", "parent__document", "restored_from__document", "note__editor"
     )
+    return found.defer(
+        "parent__content_sealed", "restored_from__content_sealed"
+    )  # of others only the numbers are shown
 
 
 def find(environment: Environment, kind: str, word: str) -> Revision:

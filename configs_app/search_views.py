@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 
 from configs_app import history_search
 from console import access
-from console.http import ConsoleRequest
+from console.http import ConsoleRequest, whole
 from instances_app.models import Kind
 from instances_app.shortcuts import get_environment
 
@@ -21,8 +21,7 @@ def search(request: ConsoleRequest, environment: str, kind: str) -> HttpResponse
     found = get_environment(request.user, environment, needs="environment.view")
     if kind not in Kind.values:
         raise Http404("There are two documents: webhooks and connections.")
-    wanted, before = request.GET.get("q", "").strip(), request.GET.get("before", "")
-    below = int(before) if before.isdigit() and len(before) < 10 else None
+    wanted, below = request.GET.get("q", "").strip(), whole(request.GET.get("before", ""))
     searchable = history_search.SHORTEST <= len(wanted) <= LONGEST
     context = {
         "environment": found,

@@ -17,7 +17,7 @@ from configs_app.models import Revision
 from configs_app.validation import schemas
 from console import access, audit
 from console.errors import Refused
-from console.http import ConsoleRequest
+from console.http import ConsoleRequest, whole
 from instances_app.models import Environment, Kind
 from instances_app.shortcuts import get_environment
 
@@ -60,9 +60,9 @@ def _history(request: ConsoleRequest, environment: Environment, kind: str) -> di
     """A page of revisions, pinned ones first; of the newest two are chosen for comparing."""
     marked = revisions.of(environment, kind).select_related("pin").prefetch_related("tags").defer("content_sealed")
     page = marked.filter(pin=None)
-    before = request.GET.get("before", "")
-    if before.isdigit():
-        page = page.filter(number__lt=int(before))
+    before = whole(request.GET.get("before", ""))
+    if before is not None:
+        page = page.filter(number__lt=before)
     listed = list(page.order_by("-number")[: HISTORY + 1])
     rows = [*marked.exclude(pin=None).order_by("-number"), *listed[:HISTORY]]
     newest = sorted(rows, key=lambda revision: -revision.number)[:2]
@@ -144,8 +144,7 @@ def validate(request: ConsoleRequest, environment: str, kind: str) -> HttpRespon
     found = _get_environment(request, environment, kind, needs="change.edit")
     form = ChangeForm(request.POST)
     form.full_clean()
-    wanted = request.GET.get("change", "")
-    change = found.changes.filter(pk=wanted).first() if wanted.isdecimal() else None
+    change = found.changes.filter(pk=whole(request.GET.get("change", "")) or 0).first()
     typed = form.typed()
     unmasked = editor.unmasked(typed, found, change=change, bases=form.bases().values(), pages=form.pages())
     findings = editor.findings(kind, typed, unmasked)

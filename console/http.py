@@ -13,3 +13,8 @@ class ConsoleRequest(HttpRequest):
 
     user: User
     htmx: HtmxDetails
+
+
+def whole(text: str) -> int | None:
+    """A number from an address or a form, of at most eighteen digits; None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None

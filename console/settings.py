@@ -135,6 +135,10 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 24 * 1024 * 1024  # two documents at their limit, form-encoded
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # a tick and a name for each secret of a large document
+# Uploads hold secrets: they are kept in memory and never lie in a temporary file. A larger one is no upload at all.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = 33 * 1024 * 1024
 
 # Documents and rollouts.
 DOCUMENT_MAX_BYTES = env_int("CONSOLE_DOCUMENT_MAX_BYTES", 4 * 1024 * 1024, minimum=1024)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
@@ -13,7 +13,7 @@ from configs_app import consequences, contents, documents
 from configs_app.models import Change
 from console import access
 from console.errors import Refused
-from console.http import ConsoleRequest
+from console.http import ConsoleRequest, whole
 from instances_app.models import Environment
 from instances_app.shortcuts import get_environment
 from sync_app import fleet, rollouts
@@ -70,7 +70,7 @@ def sync(request: ConsoleRequest, environment: str) -> HttpResponse:
 def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
     """The instances to choose from, which are ticked, and the rollout that is in the way."""
     rows = fleet.rows(environment)
-    asked = {int(pk) for pk in (request.POST or request.GET).getlist("instance") if pk.isdigit()}
+    asked = _instances(request.POST or request.GET)
     differing = request.GET.get("only") == "differing"
     running = Rollout.objects.filter(environment=environment, state=RolloutState.RUNNING).first()
     return {
@@ -85,5 +85,9 @@ def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any
 
 def _chosen(request: ConsoleRequest, rows: list[fleet.Row]) -> set[int] | None:
     """The ticked instances; None (every active one, also one registered meanwhile) when all are ticked."""
-    ticked = {int(pk) for pk in request.POST.getlist("instance") if pk.isdigit()}
+    ticked = _instances(request.POST)
     return None if ticked >= {row.instance.pk for row in rows} else ticked
+
+
+def _instances(sent: QueryDict) -> set[int]:
+    return {number for number in map(whole, sent.getlist("instance")) if number is not None}

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from configs_app import documents, imports
 from console import access, audit
 from console.errors import Refused
-from console.http import ConsoleRequest
+from console.http import ConsoleRequest, whole
 from instances_app.models import Environment
 from instances_app.shortcuts import get_environment, get_instance
 from sync_app import fleet, rollouts, tasks
@@ -76,10 +76,11 @@ def verify_all(request: ConsoleRequest, environment: str) -> HttpResponse:
 @require_safe
 def rollout_list(request: ConsoleRequest, environment: str) -> HttpResponse:
     found = get_environment(request.user, environment, needs="environment.view")
-    before = request.GET.get("before", "")
+    before = whole(request.GET.get("before", ""))
     query = found.rollouts.select_related("bundle__webhooks__document", "bundle__connections__document", "author")
-    if before.isdigit():
-        query = query.filter(number__lt=int(before))
+    query = query.defer("bundle__webhooks__content_sealed", "bundle__connections__content_sealed")
+    if before is not None:
+        query = query.filter(number__lt=before)
     page = list(query.order_by("-number")[: HISTORY + 1])
     states: dict[int, dict[str, int]] = {}
     for row in (
@@ -191,7 +192,7 @@ def _get_rollout(request: ConsoleRequest, pk: int, *, needs: str) -> Rollout:
         "bundle__webhooks__document",
         "bundle__connections__document",
         "superseded_by",
-    )
+    ).defer("bundle__webhooks__content_sealed", "bundle__connections__content_sealed")
     found = get_object_or_404(query, pk=pk)
     access.require(request.user, needs, found.environment)
     return found

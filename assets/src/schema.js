@@ -88,4 +88,4 @@ export function types(schema) {
   return choices(schema).length ? ["string"] : [];
 }
 
-export const secretMark = (text) => /^‹secret [0-9a-f]+›$/.test(text);
+export const secretMark = (text) => /^‹secret [0-9a-f]+(?:·\w+)?›$/.test(text);

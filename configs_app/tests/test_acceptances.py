@@ -174,3 +174,25 @@ def test_the_page_offers_the_decision_and_keeps_what_was_typed_when_it_is_refuse
     assert "Propose for approval" in body
     listed = page.get(reverse("configs:acceptances", args=["production"])).content.decode()
     assert "the partner signs nothing" in listed
+
+
+def test_among_thousands_of_findings_a_new_one_stops_a_change_and_a_correction_is_not_stopped() -> None:
+    """Pages name 500 findings of a rule and count the rest; what stops a change is told from all of them."""
+    cast = testing.cast()
+    wrong = {f"w{number:03}": {"module": "no_such"} for number in range(600)}
+    testing.bundle(cast.environment, webhooks=wrong)
+    corrected = {**wrong, "w100": {"module": "log"}}
+    assert contents.obstacles(testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text(corrected))) == []
+    swapped = {**{name: entry for name, entry in wrong.items() if name != "w599"}, "zzz": {"module": "no_such"}}
+    change = testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text(swapped))
+    assert [(finding.rule, finding.entry) for finding in contents.obstacles(change)] == [("B3", "zzz")]
+
+
+def test_nothing_of_a_change_that_has_ended_is_accepted(production: Cast) -> None:
+    change = draft(production)
+    changes.withdraw(change, actor=production.olga)
+    page = Client()
+    page.force_login(production.olga)
+    answer = page.post(reverse("configs:change-accept", args=[change.pk]), {"reason": "x", "until": "2030-01-01"})
+    assert answer.status_code == 422
+    assert "nothing of it is to be decided" in answer.content.decode()

@@ -8,6 +8,8 @@ from contextlib import closing
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.db.utils import IntegrityError
+from django.test import Client
+from django.urls import reverse
 
 from configs_app import changes, contents, documents
 from configs_app.models import Approval, Bundle, Change, Revision
@@ -136,6 +138,24 @@ def test_a_protected_environment_wants_another_persons_approval(production: Cast
     changes.approve(change, actor=production.anna)
     assert publish(change, production).change == change
     assert AuditEvent.objects.get(action="change.published").data["approvers"] == ["anna"]
+
+
+def test_an_approval_is_of_the_contents_that_were_seen(production: Cast) -> None:
+    change = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    seen = changes.propose(change, actor=production.olga).seal
+    base = change.documents.get().base_id
+    changes.save(change, {"webhooks": NEWER}, bases={"webhooks": base}, actor=production.olga)
+    changes.propose(change, actor=production.olga)
+    page = Client()
+    page.force_login(production.anna)
+    url = reverse("configs:change-act", args=[change.pk, "approve"])
+    answer = page.post(url, {"seal": seen}, follow=True)
+    assert "The contents have changed since this page was shown" in answer.content.decode()
+    assert not Approval.objects.exists()
+    change.refresh_from_db()
+    assert f'name="seal" value="{change.seal}"' in answer.content.decode()
+    page.post(url, {"seal": change.seal})
+    assert Approval.objects.get().seal == change.seal
 
 
 def test_the_last_editor_cannot_approve_either(production: Cast) -> None:

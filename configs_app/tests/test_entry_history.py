@@ -162,3 +162,21 @@ def test_a_long_text_is_sent_when_asked_for(cast: Cast) -> None:
     page = page_of(cast.victor)
     assert "x" * 1000 not in page.get(PAGE).content.decode()
     assert "x" * 1000 in page.get(PAGE, {"text": "all"}).content.decode()
+
+
+def test_the_history_opens_no_text_of_any_revision(cast: Cast) -> None:
+    publish(cast, {"a": LOG, "b": LOG, "c": LOG})
+    page = page_of(cast.victor)
+    with CaptureQueriesContext(connection) as queries:
+        page.get("/e/staging/documents/webhooks/")
+    listed = [query["sql"] for query in queries if "restored_from_id" in query["sql"] and "revisionpin" in query["sql"]]
+    assert listed
+    assert not [sql for sql in listed if "content_sealed" in sql.partition(" FROM ")[0]]
+
+
+@pytest.mark.parametrize("odd", ["²", "-1", "9" * 18, "9" * 5000, "1;", ""])
+def test_odd_numbers_in_an_address_are_no_error(cast: Cast, odd: str) -> None:
+    page = page_of(cast.victor)
+    for url in ("documents/webhooks/", "documents/webhooks/search/", "rollouts/"):
+        for name in ("before", "after"):
+            assert page.get(f"/e/staging/{url}", {name: odd, "q": "orders"}).status_code == 200

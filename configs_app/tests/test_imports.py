@@ -120,7 +120,7 @@ def test_broken_json_is_refused_with_its_place_for_a_first_import_and_kept_as_a_
     assert Change.objects.get().documents.get().text == broken.decode()
 
 
-def test_in_a_protected_environment_files_need_an_approval_and_what_an_instance_runs_does_not() -> None:
+def test_in_a_protected_environment_an_import_needs_an_approval_also_of_what_an_instance_runs() -> None:
     cast = testing.cast("production", protected=True)
     guarded = {"webhooks": b'{"a": {"module": "log", "authorization": "{$TOKEN}"}}'}
     held = imports.hold(cast.environment, guarded, origin="files", actor=cast.olga)
@@ -135,7 +135,19 @@ def test_in_a_protected_environment_files_need_an_approval_and_what_an_instance_
 
     instance = testing.instance(cast.environment)
     read_there = imports.hold(cast.environment, GOOD, origin="one", instance=instance, actor=cast.olga)
-    assert str(imports.start(read_there, actor=cast.olga)) == "webhooks r1 + connections r1"
+    with pytest.raises(Refused, match="another person approves"):  # the instance may be the importer's own
+        imports.start(read_there, actor=cast.olga)
+
+
+def test_an_import_that_nobody_decided_on_is_gone_after_a_day(cast: Cast) -> None:
+    held = imports.hold(cast.environment, GOOD, origin="files", actor=cast.olga)
+    Import.objects.update(created_at=timezone.now() - imports.KEPT)
+    url = reverse("configs:import-preview", args=[held.pk])
+    assert page_of(cast.olga).get(url).status_code == 404
+    assert page_of(cast.olga).post(url, {"do": "start"}).status_code == 404
+    other = testing.cast("other")
+    imports.hold(other.environment, GOOD, origin="files", actor=other.olga)
+    assert [one.environment for one in Import.objects.all()] == [other.environment]
 
 
 def test_what_an_instance_runs_is_shown_first_and_later_adopted_as_a_change(

@@ -51,9 +51,9 @@ def test_a_mark_survives_a_save_and_the_secret_was_never_on_a_page(
     with page.expect_response(lambda response: "/validate/" in response.url) as validated:
         page.keyboard.insert_text("5433")
     found = source(validated.value)
-    with page.expect_navigation() as navigation:
+    with page.expect_response(lambda response: response.url.endswith("/draft/")) as answered:
         page.get_by_role("button", name="Save draft").click()
-    saved = source(navigation.value)
+    saved = source(answered.value)
     page.get_by_text("Saved as a draft.").wait_for()
     reloaded = source(page.reload())
 
@@ -100,3 +100,16 @@ def test_without_javascript_secrets_are_shown_and_saved_as_well(
     page.get_by_role("button", name="Save draft").click()
     assert "‹secret " in text.input_value()
     assert SECRET in Change.objects.get().documents.get().text
+
+
+def test_replacing_by_variables_saves_what_was_typed_and_leads_to_its_page(
+    open_page: Callable[..., Page], web_process: Web
+) -> None:
+    page = open_page()
+    change = open_editor(page, web_process)
+    page.locator("#panel-connections .cm-content").get_by_text("5432").dblclick()
+    page.keyboard.insert_text("5433")
+    page.locator("#panel-connections").get_by_role("button", name="Replace by variables…").click()
+    page.wait_for_url(f"{web_process.url}/changes/{change.pk}/variables/")
+    assert "5433" in Change.objects.get(pk=change.pk).documents.get().text
+    assert SECRET not in page.content()

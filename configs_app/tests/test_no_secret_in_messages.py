@@ -84,3 +84,21 @@ def test_a_consequence_names_no_login_of_a_host() -> None:
     summary = consequences.of_texts({"connections": (json.dumps(old), json.dumps(new))})
     assert summary.consequences
     assert SECRET not in str(summary)
+
+
+@pytest.mark.parametrize("value", HOLDERS, ids=lambda value: json.dumps(value)[:30])
+def test_no_consequence_names_a_secret(value: Any) -> None:
+    entries = {f"w{n}": entry for n, entry in enumerate(webhooks(value))}
+    hosts = {f"c{n}": entry for n, entry in enumerate(connections(value))}
+    plain = {name: {"module": "log", "authorization": "x"} for name in entries}
+    for kind, old, new in (
+        (Kind.WEBHOOKS, plain, entries),
+        (Kind.WEBHOOKS, entries, plain),
+        (Kind.CONNECTIONS, {name: {"type": "kafka", "host": "a"} for name in hosts}, hosts),
+        (Kind.CONNECTIONS, hosts, {name: {"type": "kafka", "host": "a"} for name in hosts}),
+    ):
+        texts: dict[str, tuple[str | None, str]] = {kind: (json.dumps(old), json.dumps(new))}
+        summary = consequences.of_texts(texts, webhooks=json.dumps(entries))
+        assert summary.consequences
+        for consequence in summary.consequences:
+            assert SECRET not in consequence.text, consequence

@@ -26,7 +26,7 @@ __all__ = ["UNREADABLE", "Finding", "Level", "Target", "findings"]
 
 _MODULES_OF_RULES = (authentication, failing, silent)  # imported so that their rules are in the table
 UNREADABLE = frozenset({"J1", "J2", "J3", "A18"})  # what these find is no document yet
-_MOST = 500  # findings of one rule that are named; the rest is counted
+MOST = 500  # findings of one rule that are named to people
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,13 @@ class Finding:
         return {name: value for name, value in asdict(self).items() if name not in {"entry", "accepted"}}
 
 
-def findings(kind: str, text: str, *, beside: str | None = None, target: Target | None = None) -> list[Finding]:
+def findings(
+    kind: str, text: str, *, beside: str | None = None, target: Target | None = None, most: int | None = MOST
+) -> list[Finding]:
     """Everything there is to say about one document's text, in the order of the text.
 
-    `beside` is the text of the environment's other document; without it nothing is said about how they fit.
+    `beside` is the text of the environment's other document; without it nothing is said about how they fit. Of one rule
+    `most` findings are named and the rest is counted: for people. Who compares findings takes all of them, with None.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > settings.DOCUMENT_MAX_BYTES:
@@ -64,7 +67,7 @@ def findings(kind: str, text: str, *, beside: str | None = None, target: Target 
         document = protocol.parse(text)
     except protocol.ProtocolError as refusal:
         return _located(kind, text, str(refusal))
-    found = list(_troubles(str(kind), document, _pair(str(kind), document, beside, target or Target())))
+    found = list(_troubles(str(kind), document, _pair(str(kind), document, beside, target or Target()), most))
     places, lines = seek(text, [path for _, _, path, _ in found]), Lines(text)
     return sorted(
         (_on(rule, level, kind, lines, places, path, message) for rule, level, path, message in found),
@@ -88,7 +91,9 @@ def _pair(kind: str, document: dict[str, Any], beside: str | None, target: Targe
     return Pair(webhooks, connections, target, frozenset(used), next(clickhouses, ""))
 
 
-def _troubles(kind: str, document: Mapping[str, Any], pair: Pair) -> Iterator[tuple[str, Level, Path, str]]:
+def _troubles(
+    kind: str, document: Mapping[str, Any], pair: Pair, most: int | None
+) -> Iterator[tuple[str, Level, Path, str]]:
     judge = Judge(kind, pair)
     counted: dict[str, int] = {}
     for name, entry in document.items():
@@ -97,12 +102,12 @@ def _troubles(kind: str, document: Mapping[str, Any], pair: Pair) -> Iterator[tu
             continue
         for rule_id, level, path, message in judge.about(name, entry):
             counted[rule_id] = counted.get(rule_id, 0) + 1
-            if counted[rule_id] <= _MOST:
+            if most is None or counted[rule_id] <= most:
                 yield rule_id, level, (name, *path), message
     for rule_id, number in counted.items():
-        if number > _MOST:
+        if most is not None and number > most:
             level = next(rule.level for rule in RULES if rule.id == rule_id)
-            yield rule_id, level, (), f"{rule_id} is found {number - _MOST} times more; the first {_MOST} are named."
+            yield rule_id, level, (), f"{rule_id} is found {number - most} times more; the first {most} are named."
 
 
 def _not_an_object(what: str, name: str) -> str:

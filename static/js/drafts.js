@@ -110,7 +110,8 @@ form.addEventListener("submit", async (event) => {
   }
   form.dataset.unsaved = "yes";
   if (!(await send(event.submitter))) return;
-  if (event.submitter?.name === "review") location.assign(form.dataset.review);
+  const next = { review: form.dataset.review, variables: form.dataset.variables }[event.submitter?.name];
+  if (next) location.assign(next);
   else if (loadsAnew) location.assign(form.action);
 });
 
@@ -150,7 +151,12 @@ async function deliver(submitter) {
   if (answer.status === 403 || answer.status === 404) {
     return refuse("The console no longer lets you edit this change. Copy your text before you leave.");
   }
-  const told = answer.headers.get("Content-Type") === "application/json" ? await answer.json() : {};
+  let told = {};
+  try {
+    if (answer.headers.get("Content-Type") === "application/json") told = await answer.json();
+  } catch {
+    return failed("Not saved: the answer was cut off. Trying again.");
+  }
   if (answer.status === 422) return refuse(told.refused);
   if (answer.status < 500 && !answer.ok) return refuse(`The console did not take this text (${answer.status}).`);
   if (!answer.ok) return failed(`Not saved: the console answered ${answer.status}. Trying again.`);

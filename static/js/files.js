@@ -119,7 +119,7 @@ function kindOf(text) {
 
 function masks(text) {
   const number = text.match(MASK)?.length ?? 0;
-  return number ? ` It has masks in place of ${number} ${number === 1 ? "secret" : "secrets"}; a service cannot use it.` : "";
+  return number ? ` It has marks in place of ${number} ${number === 1 ? "secret" : "secrets"}; a service cannot use it.` : "";
 }
 
 function size(bytes) {
