@@ -18,7 +18,7 @@ from configs_app import secrets
 from configs_app.entry_diff import EntryChanges, compared, entries
 from configs_app.json_text import JsonError
 from configs_app.line_diff import LineMatcher
-from configs_app.members import Member, members
+from configs_app.members import Member, read
 
 __all__ = ["Difference", "EntryChanges", "Line", "Row", "alone", "between", "entries", "lines"]
 
@@ -96,7 +96,7 @@ def lines(old: str | None, new: str, *, context: int = CONTEXT, show_secrets: bo
 
 def alone(text: str, name: str) -> str | None:
     """The document with nothing but this entry, as it was typed; None where there is no such entry."""
-    found = [member for member in members(text) if member.name == name]
+    found = [member for member in read(text) if member.name == name]
     return f"{{\n  {text[found[-1].key : found[-1].end]}\n}}\n" if found else None
 
 
@@ -142,7 +142,7 @@ class _Side:
     def __init__(self, text: str | None) -> None:
         """Raises JsonError for a text that is not a JSON object; None has no lines and no entries."""
         self.text = text or ""
-        self.members: list[Member] = list(members(text)) if text is not None else []
+        self.members: list[Member] = list(read(text)) if text is not None else []
         self.lines = _lines(self.text)
         self._starts = [0, *map(add, accumulate(map(len, self.text.split("\n"))), count(1))]
         self._keys = [member.key for member in self.members]

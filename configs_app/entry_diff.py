@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from configs_app.json_text import Path
 from configs_app.line_diff import longest_rising
-from configs_app.members import Member, members
+from configs_app.members import Member, members, read
 
 ALIKE = 0.75  # this part of two entries' values is the same: one entry under two names
 MOST_PAIRS = 10_000  # removed times added entries that are compared for likeness
@@ -72,7 +72,7 @@ def entries(old: str | None, new: str) -> EntryChanges:
 
     Raises JsonError for a text that is not a JSON object.
     """
-    return compared(members(old) if old is not None else (), members(new))
+    return compared(read(old) if old is not None else (), read(new))
 
 
 def compared(old: Iterable[Member], new: Iterable[Member]) -> EntryChanges:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from configs_app.json_text import JsonError
@@ -25,6 +26,12 @@ class Member(NamedTuple):
     text: str
     key: int
     end: int
+
+
+@lru_cache(maxsize=4)
+def read(text: str) -> tuple[Member, ...]:
+    """The same, remembered: one page compares the same two texts several times. Nobody changes what it returns."""
+    return tuple(members(text))
 
 
 def members(text: str) -> Iterator[Member]:

@@ -77,6 +77,7 @@ def empty_check(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "An open webhook",
     "No key of the entry checks who calls.",
     "Add authorization or another check; or accept that anybody who knows the address can call it.",
+    unless=CHECKS,
 )
 def no_check(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if not any(key in entry for key in CHECKS):
@@ -388,6 +389,7 @@ def no_cleanup(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "redact_sensitive false prints them.",
     "Remove redact_sensitive.",
     when=("module-config", "chain"),
+    modules=("log",),
 )
 def printed(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for step in pair.steps:

@@ -72,6 +72,8 @@ class Rule(About):
     fallback: bool = False  # says nothing at a place of which another rule has said more
     when: frozenset[str] = frozenset()  # finds nothing in an entry with none of these keys; empty: it may, in any
     placeholders: bool = False  # finds nothing in an entry without a placeholder
+    modules: frozenset[str] = frozenset()  # finds nothing in an entry that runs none of these; empty: it may, in any
+    unless: frozenset[str] = frozenset()  # finds nothing in an entry with one of these keys
 
 
 BOTH = ("webhooks", "connections")
@@ -89,36 +91,43 @@ def rule(
     fallback: bool = False,
     when: Iterable[str] = (),
     placeholders: bool = False,
+    modules: Iterable[str] = (),
+    unless: Iterable[str] = (),
 ) -> Callable[[Check], Check]:
     """Put a function into the table: it is called for every entry of the document `kind`, or of both.
 
-    `when` and `placeholders` spare it the entries in which it can find nothing: most rules are about a key that most
-    entries do not have, and documents have thousands of entries. A test calls all of them on all the same.
+    `when`, `placeholders`, `modules` and `unless` spare it entries in which it can find nothing: most rules are about a
+    key or a module that most entries do not have, and documents have thousands of entries. A test calls all of them on
+    all of them just the same.
     """
 
     def put(check: Check) -> Check:
         for one in (kind,) if isinstance(kind, str) else kind:
-            RULES.append(Rule(id, level, title, why, fix, one, check, fallback, frozenset(when), placeholders))
+            spared = (frozenset(when), placeholders, frozenset(modules), frozenset(unless))
+            RULES.append(Rule(id, level, title, why, fix, one, check, fallback, *spared))
         return check
 
     return put
 
 
 class Plan:
-    """Which rules of a kind of document have to look at an entry, by its keys; worked out once for each set of keys."""
+    """Which rules of a kind of document have to look at an entry, by its keys and modules; worked out once for each."""
 
     def __init__(self, kind: str) -> None:
         self._rules = sorted((rule for rule in RULES if rule.kind == kind), key=lambda rule: rule.fallback)
-        self._of: dict[tuple[tuple[str, ...], bool], list[Rule]] = {}
+        self._of: dict[tuple[tuple[str, ...], bool, tuple[str, ...]], list[Rule]] = {}
 
-    def rules(self, entry: Mapping[str, Any], *, placeholders: bool) -> list[Rule]:
-        keys = (tuple(entry), placeholders)
+    def rules(self, entry: Mapping[str, Any], *, placeholders: bool, modules: Iterable[str]) -> list[Rule]:
+        keys = (tuple(entry), placeholders, tuple(modules))
         found = self._of.get(keys)
         if found is None:
             found = self._of[keys] = [
                 rule
                 for rule in self._rules
-                if (not rule.when or not rule.when.isdisjoint(entry)) and (placeholders or not rule.placeholders)
+                if (not rule.when or not rule.when.isdisjoint(entry))
+                and (placeholders or not rule.placeholders)
+                and (not rule.modules or not rule.modules.isdisjoint(keys[2]))
+                and rule.unless.isdisjoint(entry)
             ]
         return found
 

@@ -43,7 +43,8 @@ class Judge:
         held = any("{$" in value for _, value in around.texts)
         said: list[tuple[str, Level, Path, str]] = []
         places: set[Path] = set()
-        for rule in self._plan.rules(entry, placeholders=held):
+        modules = [step.name for step in around.steps]
+        for rule in self._plan.rules(entry, placeholders=held, modules=modules):
             for trouble in rule.check(name, entry, around):
                 if rule.fallback and trouble.path in places:
                     continue

@@ -27,6 +27,8 @@ from configs_app.validation.reading import (
 ERROR, WARNING, NOTE = Level.ERROR, Level.WARNING, Level.NOTE
 Entry = dict[str, Any]
 
+_RELATIONAL = ("postgresql", "postgres", "mysql", "mariadb")
+
 
 @rule(
     "B1",
@@ -50,6 +52,7 @@ def bad_id(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A module that cannot work in 0.2.0",
     "It cannot be constructed: every request fails, or in a chain the payload is lost.",
     "Use another module until the service has mended it.",
+    modules=[name for name, module in MODULES.items() if module.broken],
 )
 def broken_module(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for step in pair.steps:
@@ -152,6 +155,7 @@ def _string_problems(path: tuple[str | int, ...], key: str, known: Key, value: o
     "A connection that is not there",
     "The service never checks it: payloads are lost, or go to localhost.",
     "Name a connection of the right type.",
+    modules=[name for name, module in MODULES.items() if module.connection],
 )
 def no_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     if pair.connections is None:
@@ -469,6 +473,7 @@ def reserved_characters(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble
     "FIFO queues, other services (LocalStack) and addresses over 80 characters are refused at every request.",
     "Name a standard queue by queue_name.",
     when=("module-config", "chain"),
+    modules=("aws_sqs",),
 )
 def unreachable_queue(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for step in pair.steps:
@@ -499,10 +504,11 @@ def port_as_text(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Relational storage needs schema.fields; the flat form does not work.",
     'fields: {"id": {"column": "id", "type": "integer"}}.',
     when=("module-config", "chain"),
+    modules=_RELATIONAL,
 )
 def no_columns(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for step in pair.steps:
-        if step.name not in {"postgresql", "postgres", "mysql", "mariadb"}:
+        if step.name not in _RELATIONAL:
             continue
         place = (*step.path, "module-config", "schema")
         schema = as_object(step.config.get("schema"))
@@ -551,6 +557,7 @@ def refused_host(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A host that instances refuse",
     "The module refuses to send there.",
     "Use a host name without underscores, or list it in allowed_hosts.",
+    modules=("redis_publish", "http_webhook", "websocket"),
 )
 def refused_host_of_module(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for step in pair.steps:

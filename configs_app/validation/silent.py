@@ -113,6 +113,7 @@ def unknown_key_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[T
     "A key of another module",
     "Documentation and samples name it, the service ignores it.",
     "See the message.",
+    modules=[name for name, module in MODULES.items() if module.ignored],
 )
 def known_wrong_key(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for step in pair.steps:
