@@ -180,6 +180,18 @@ def test_signing_out_leaves_no_text_in_the_browser(open_page: Open, web_process:
     assert copies(page) == []
 
 
+def test_a_tab_hears_of_a_sign_out_in_another_one(open_page: Open, web_process: Web, staging: Cast) -> None:
+    page = open_page()
+    edit(page, web_process, "olga", changes.open_draft(staging.environment, actor=staging.olga))
+    other = page.context.new_page()
+    other.goto(web_process.url)
+    other.get_by_role("button", name="Sign out").click()
+    other.wait_for_url(f"{web_process.url}/login/")
+    # What it could not deliver from now on is not kept, nor is a copy that it has just made.
+    page.wait_for_function("document.documentElement.dataset.signingOut === 'yes'")
+    assert copies(page) == []
+
+
 def test_typing_into_a_proposed_change_saves_nothing_until_somebody_presses_save(
     open_page: Open, web_process: Web
 ) -> None:

@@ -1,6 +1,6 @@
 // Small things that make pages easier to use. Every page works without them.
 
-import { forgetAll, forgetOld, isAnythingKept } from "./kept.js";
+import { forgetAll, forgetOld, isAnythingKept, onSignOutElsewhere, signOut } from "./kept.js";
 
 const MINUTE = 60;
 
@@ -80,6 +80,10 @@ document.addEventListener("submit", (event) => {
     event.preventDefault();
     return;
   }
+  document.documentElement.dataset.signingOut = "yes";
+  signOut();
+});
+onSignOutElsewhere(() => {
   document.documentElement.dataset.signingOut = "yes";
   forgetAll();
 });

@@ -37,6 +37,22 @@ export function forgetAll() {
   for (const name of names()) forget(name);
 }
 
+const SIGNED_OUT = "signed-out"; // when, for the other tabs of this browser
+
+export function signOut() {
+  forgetAll();
+  try {
+    localStorage.setItem(SIGNED_OUT, String(Date.now()));
+  } catch {
+    // this browser tells its tabs nothing
+  }
+}
+
+// Another tab signs out: what is typed here goes with the session as well.
+export function onSignOutElsewhere(act) {
+  addEventListener("storage", (event) => event.key === SIGNED_OUT && event.newValue && act());
+}
+
 export function forgetOld() {
   for (const name of names()) {
     const copy = read(name);
