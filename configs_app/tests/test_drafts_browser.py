@@ -330,7 +330,7 @@ def test_a_dropped_file_and_a_pasted_one_and_the_text_as_it_stands_as_a_download
     type_webhooks(page, '{"a": {"module": "log", "authorization": "‹secret 3f9a2c›"}}')
     with page.expect_download():
         panel.get_by_role("button", name="Download").click()
-    panel.get_by_text("It has masks in place of 1 secret; a service cannot use it.").wait_for()
+    panel.get_by_text("It has marks in place of 1 secret; a service cannot use it.").wait_for()
 
     panel.locator(".cm-content").click()
     page.keyboard.press("Control+A")
