@@ -1,7 +1,7 @@
 """Findings that somebody has decided to live with: by whom, why, and until when.
 
-An acceptance is of one rule in one entry of one environment. It lifts a warning's demand for a decision and an
-error's block; in a protected environment an error's only for changes that its author had no part in.
+An acceptance is of one rule, at one level, in one entry of one environment. It lifts a warning's demand for a decision
+and an error's block; in a protected environment an error's only for changes that its author had no part in.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ USUAL = timedelta(days=90)
 ENTRY_LENGTH = 500
 NAMED = 200  # in one audit event; the rows have all of them
 
-Key = tuple[str, str]  # rule, entry
+Key = tuple[str, str, str]  # rule, level, entry
 
 
 def accept(
@@ -40,18 +40,19 @@ def accept(
         raise Refused("Say why these findings are acceptable; whoever reviews the change reads it.")
     if not all(can_be_accepted(finding) for finding in findings):
         raise Refused("Only what a rule finds in an entry can be accepted; a text that cannot be read has to be fixed.")
-    keys = {(finding.document, finding.rule, finding.entry) for finding in findings}
+    keys = {(finding.document, *key_of(finding)) for finding in findings}
     with transaction.atomic():
         documents.lock(environment)
         ended = [
             standing.pk
             for standing in Acceptance.objects.filter(environment=environment, ended_at=None)
-            if (standing.kind, standing.rule, standing.entry) in keys
+            if (standing.kind, standing.rule, standing.level, standing.entry) in keys
         ]
         Acceptance.objects.filter(pk__in=ended).update(ended_at=timezone.now())
         common = {"environment": environment, "reason": reason, "author": actor, "expires_at": expires_at}
         made = Acceptance.objects.bulk_create(
-            Acceptance(kind=kind, rule=rule, entry=entry, **common) for kind, rule, entry in sorted(keys)
+            Acceptance(kind=kind, rule=rule, level=level, entry=entry, **common)
+            for kind, rule, level, entry in sorted(keys)
         )
         audit.record(
             "finding.accepted",
@@ -82,7 +83,7 @@ def end(acceptance: Acceptance, *, actor: User) -> None:
             "finding.acceptance_ended",
             actor=actor,
             target=found.environment,
-            findings=[f"{found.kind} {found.rule} {found.entry}"],
+            findings=[f"{found.kind} {found.rule} {found.level} {found.entry}"],
         )
 
 
@@ -91,14 +92,18 @@ def standing(environment: Environment, kind: str) -> dict[Key, Acceptance]:
     found = Acceptance.objects.filter(
         environment=environment, kind=kind, ended_at=None, expires_at__gt=timezone.now()
     ).select_related("author")
-    return {(acceptance.rule, acceptance.entry): acceptance for acceptance in found}
+    return {(acceptance.rule, acceptance.level, acceptance.entry): acceptance for acceptance in found}
+
+
+def key_of(finding: Finding) -> Key:
+    return finding.rule, str(finding.level), finding.entry
 
 
 def marked(found: Iterable[Finding], accepted: dict[Key, Acceptance]) -> list[Finding]:
     """The findings, those that are accepted with the words that say so."""
     result = []
     for finding in found:
-        acceptance = accepted.get((finding.rule, finding.entry))
+        acceptance = accepted.get(key_of(finding))
         result.append(replace(finding, accepted=words(acceptance)) if acceptance else finding)
     return result
 

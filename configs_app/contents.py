@@ -81,5 +81,5 @@ def _unsettled(change: Change, kind: str, found: Iterable[validation.Finding]) -
     return [
         finding
         for finding in acceptances.marked((one for one in found if one.document == kind), accepted)
-        if not acceptances.counts(accepted.get((finding.rule, finding.entry)), finding, change)
+        if not acceptances.counts(accepted.get(acceptances.key_of(finding)), finding, change)
     ]

@@ -65,7 +65,7 @@ class AcceptanceForm(forms.Form):
 
 def value_of(finding: Finding) -> str:
     """What a tick box sends for a finding: one rule in one entry is accepted as a whole."""
-    return json.dumps([finding.document, finding.rule, finding.entry])
+    return json.dumps([finding.document, finding.rule, finding.level, finding.entry])
 
 
 def as_lf(text: str) -> str:

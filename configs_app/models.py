@@ -296,6 +296,7 @@ class Acceptance(models.Model):
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="acceptances")
     kind = models.CharField(max_length=20, choices=Kind.choices)
     rule = models.CharField(max_length=10)
+    level = models.CharField(max_length=10)  # some rules have two; the milder one does not cover the graver
     entry = models.CharField(max_length=500)
     reason = models.CharField(max_length=500)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="acceptances")
@@ -307,7 +308,7 @@ class Acceptance(models.Model):
         ordering = ["-created_at"]
         constraints = [
             models.UniqueConstraint(
-                fields=["environment", "kind", "rule", "entry"],
+                fields=["environment", "kind", "rule", "level", "entry"],
                 condition=Q(ended_at__isnull=True),
                 name="acceptance_one_standing",
             ),
@@ -316,4 +317,4 @@ class Acceptance(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.rule} in {self.kind} {self.entry}"
+        return f"{self.rule} ({self.level}) in {self.kind} {self.entry}"

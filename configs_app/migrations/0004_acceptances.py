@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('webhooks', 'Webhooks'), ('connections', 'Connections')], max_length=20)),
                 ('rule', models.CharField(max_length=10)),
+                ('level', models.CharField(max_length=10)),
                 ('entry', models.CharField(max_length=500)),
                 ('reason', models.CharField(max_length=500)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -30,7 +31,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created_at'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('ended_at__isnull', True)), fields=('environment', 'kind', 'rule', 'entry'), name='acceptance_one_standing'), models.CheckConstraint(condition=models.Q(('kind__in', ['webhooks', 'connections'])), name='acceptance_kind_known'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='acceptance_has_reason')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('ended_at__isnull', True)), fields=('environment', 'kind', 'rule', 'level', 'entry'), name='acceptance_one_standing'), models.CheckConstraint(condition=models.Q(('kind__in', ['webhooks', 'connections'])), name='acceptance_kind_known'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='acceptance_has_reason')],
             },
         ),
     ]

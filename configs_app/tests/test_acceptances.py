@@ -126,7 +126,7 @@ def test_accepting_and_taking_back_are_audited(production: Cast) -> None:
     events = {event.action: event for event in AuditEvent.objects.filter(action__startswith="finding.")}
     accepted = events["finding.accepted"]
     assert (accepted.actor_name, accepted.environment) == ("olga", "production")
-    assert (accepted.data["findings"], accepted.data["reason"]) == (["webhooks A3 new"], "a test")
+    assert (accepted.data["findings"], accepted.data["reason"]) == (["webhooks A3 warning new"], "a test")
     assert events["finding.acceptance_ended"].actor_name == "anna"
 
 
@@ -196,3 +196,18 @@ def test_nothing_of_a_change_that_has_ended_is_accepted(production: Cast) -> Non
     answer = page.post(reverse("configs:change-accept", args=[change.pk]), {"reason": "x", "until": "2030-01-01"})
     assert answer.status_code == 422
     assert "nothing of it is to be decided" in answer.content.decode()
+
+
+def test_accepting_a_warning_does_not_cover_an_error_of_the_same_rule(production: Cast) -> None:
+    def limited(value: object) -> str:
+        limit = {"max_requests": value}
+        closed = {"module": "log", "authorization": "Bearer {$TOKEN}", "rate_limit": limit}
+        return testing.text({**testing.WEBHOOKS, "new": closed})
+
+    change = draft(production, limited(0))
+    (acceptance,) = testing.accepted(change, actor=production.anna)
+    assert (acceptance.rule, acceptance.level) == ("B9", "warning")
+    base = change.documents.get().base_id
+    changes.save(change, {"webhooks": limited(-1)}, bases={"webhooks": base}, actor=production.olga)
+    change.refresh_from_db()
+    assert [(finding.rule, finding.level) for finding in contents.obstacles(change)] == [("B9", "error")]
