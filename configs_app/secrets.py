@@ -94,8 +94,10 @@ def is_secret(path: Path, value: str) -> bool:
 def _named_so(path: Path) -> bool:
     """Whether what stands at this path of an entry is a secret by its name; entries have the same paths, mostly."""
     keys = [part for part in path if isinstance(part, str)]
-    name, above = (keys[-1].lower() if keys else ""), (keys[-2].lower() if len(keys) > 1 else "")
-    if above in ALL_WITHIN:
+    name, above = (keys[-1].lower() if keys else ""), [key.lower() for key in keys[:-1]]
+    if above[-1:] and above[-1] in ALL_WITHIN:
+        return True
+    if path[:1] != ("json_schema",) and any(key in NAMES for key in above):  # {"password": {"value": "…"}}
         return True
     if not name or name in PLAIN or tuple(keys[-2:]) in PLAIN_UNDER:
         return False
