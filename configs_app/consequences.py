@@ -9,7 +9,7 @@ from typing import Any
 
 from webhook_agent import protocol
 
-from configs_app import contents, diffs, documents, secrets
+from configs_app import contents, diffs, secrets
 from configs_app.json_text import Path, leaves
 from configs_app.models import Change
 from configs_app.validation import reading
@@ -63,7 +63,7 @@ def of_change(change: Change) -> Summary:
             document.kind: (document.base.text if document.base else None, document.text)
             for document in contents.changed_documents(change)
         },
-        webhooks=_webhooks_of(change),
+        webhooks=contents.texts(change)[Kind.WEBHOOKS],
     )
 
 
@@ -198,14 +198,6 @@ def _new_secrets(
 
 def _secrets(name: str, entry: object) -> set[str]:
     return {value for path, value in leaves(entry) if secrets.is_secret((name, *path), value)}
-
-
-def _webhooks_of(change: Change) -> str | None:
-    for document in contents.changed_documents(change):
-        if document.kind == Kind.WEBHOOKS:
-            return document.text
-    current = documents.current(change.environment, Kind.WEBHOOKS)
-    return current.text if current else None
 
 
 @dataclass(slots=True)

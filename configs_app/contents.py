@@ -22,18 +22,14 @@ def stale(change: Change) -> list[tuple[ChangedDocument, Revision | None]]:
     return [(doc, now) for doc, now in pairs if (now.pk if now else None) != doc.base_id]
 
 
-def beside(change: Change, kind: str) -> str | None:
-    """The text of the other document as it will stand beside this one; None when there is none."""
-    for document in changed_documents(change):
-        if document.kind != kind:
-            return document.text
-    current = documents.current(change.environment, OTHER[kind])
-    return current.text if current else None
+def texts(change: Change) -> dict[str, str | None]:
+    """kind → its text once the change is published: its own, else the current one; None when there is none."""
+    return _current(change) | {document.kind: document.text for document in changed_documents(change)}
 
 
 def findings(document: ChangedDocument) -> list[validation.Finding]:
     """Everything to know about one document of a change, beside the other one; what is accepted says so."""
-    found = validation.findings(document.kind, document.text, beside=beside(document.change, document.kind))
+    found = validation.findings(document.kind, document.text, beside=texts(document.change)[OTHER[document.kind]])
     return acceptances.marked(found, acceptances.standing(document.change.environment, document.kind))
 
 
@@ -46,9 +42,9 @@ def obstacles(change: Change) -> list[validation.Finding]:
     changed = {document.kind: document for document in changed_documents(change)}
     if not changed:
         return []
-    before, after = _texts(change, {}), _texts(change, changed)
-    for kind, document in changed.items():
-        before[kind] = document.base.text if document.base else None
+    current = _current(change)
+    before = current | {kind: document.base.text if document.base else None for kind, document in changed.items()}
+    after = current | {kind: document.text for kind, document in changed.items()}
     found = [finding for kind in Kind.values for finding in _grave(change, kind, after)]
     known = {
         (finding.document, finding.rule, finding.path, finding.message)
@@ -59,11 +55,9 @@ def obstacles(change: Change) -> list[validation.Finding]:
     return [finding for kind in Kind.values for finding in _unsettled(change, kind, new)]
 
 
-def _texts(change: Change, changed: Mapping[str, ChangedDocument]) -> dict[str, str | None]:
-    """kind → its text in this change, else the current one."""
+def _current(change: Change) -> dict[str, str | None]:
     current = {kind: documents.current(change.environment, kind) for kind in Kind.values}
-    texts = {kind: revision.text if revision else None for kind, revision in current.items()}
-    return texts | {kind: document.text for kind, document in changed.items()}
+    return {kind: revision.text if revision else None for kind, revision in current.items()}
 
 
 def _grave(change: Change, kind: str, texts: Mapping[str, str | None]) -> list[validation.Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -83,23 +82,15 @@ def findings(kind: str, typed: Mapping[str, str], found: Mapping[str, marks.Unma
     """What there is to say about the document itself, at the places of the text that the person sees."""
     text = found[kind]
     about = validation.findings(kind, text.text, beside=found[OTHER[kind]].text)
-    starts, typed_starts = _line_starts(text.text), _line_starts(typed[kind])
+    document, shown = Lines(text.text), Lines(typed[kind])
     placed = []
     for finding in about:
         if text.problems and finding.rule == STORED:
             continue  # they say it better
-        start = starts[min(finding.line, len(starts)) - 1]
-        column = text.offset_with_marks(start + finding.column - 1) - typed_starts[finding.line - 1] + 1
+        offset = document.starts[finding.line - 1] + finding.column - 1
+        column = text.offset_with_marks(offset) - shown.starts[finding.line - 1] + 1
         placed.append(replace(finding, column=column))
     for problem in text.problems:
-        line = bisect_right(typed_starts, problem.offset)
-        column = problem.offset - typed_starts[line - 1] + 1
+        line, column = shown.at(problem.offset)
         placed.append(Finding(RULE, Level.ERROR, str(kind), "", line, column, problem.message))
     return sorted(placed, key=lambda finding: (finding.line, finding.column))
-
-
-def _line_starts(text: str) -> list[int]:
-    starts = [0]
-    while (end := text.find("\n", starts[-1])) >= 0:
-        starts.append(end + 1)
-    return starts

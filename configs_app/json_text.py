@@ -66,13 +66,13 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self._length = len(text)
-        self._starts = [0, *map(add, accumulate(map(len, text.split("\n"))), count(1))]
+        self.starts = [0, *map(add, accumulate(map(len, text.split("\n"))), count(1))]
 
     def at(self, offset: int) -> tuple[int, int]:
         """1-based line and column of a character offset."""
         offset = max(0, min(offset, self._length))
-        line = bisect_right(self._starts, offset)
-        return line, offset - self._starts[line - 1] + 1
+        line = bisect_right(self.starts, offset)
+        return line, offset - self.starts[line - 1] + 1
 
 
 def scan(text: str) -> JsonMap:
@@ -145,13 +145,6 @@ def scalars(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
                 waiting.append(((*here, key), inner))
             else:
                 yield (*here, key), inner
-
-
-def strings(text: str, found: JsonMap) -> Iterator[tuple[Path, Place, str]]:
-    """Every string value with its path and place."""
-    for path, place in found.every:
-        if text[place.start] == '"':
-            yield path, place, json.loads(text[place.start : place.end])
 
 
 def _skip(text: str, offset: int) -> int:

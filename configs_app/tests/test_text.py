@@ -9,7 +9,7 @@ import pytest
 from webhook_agent import protocol
 
 from configs_app import secrets, validation
-from configs_app.json_text import JsonError, Lines, scan, strings
+from configs_app.json_text import JsonError, Lines, scan
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,8 @@ def test_masking_entry_by_entry_is_masking_everything() -> None:
     entries |= {f"clean{n}": {"module": "log", "n": [n, {"x": "y"}]} for n in range(5)}
     text = json.dumps(entries, indent=2)
     found = scan(text)
-    hidden = [value for path, _, value in strings(text, found) if secrets.is_secret(path, value)]
+    values = [(path, json.loads(text[place.start : place.end])) for path, place in found.every]
+    hidden = [value for path, value in values if isinstance(value, str) and secrets.is_secret(path, value)]
     shown = secrets.masked(text)
     assert shown.count("‹secret ") == len(hidden) >= len(SECRET_PATHS)
     assert "SECRET" not in shown
