@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -216,6 +217,8 @@ class Change(models.Model):
     decision_reason = models.CharField(max_length=500, blank=True)  # why it was rejected
     seal = models.CharField(max_length=64, blank=True)  # of what was proposed; an edit empties it
     restores = models.ForeignKey(Revision, on_delete=models.PROTECT, null=True, related_name="+")
+    plan = models.JSONField(null=True)  # null: the environment's
+    targets = ArrayField(models.BigIntegerField(), null=True)  # instance ids; null: every active one when proposed
     bundle = models.OneToOneField(Bundle, on_delete=models.PROTECT, null=True, related_name="change")
 
     class Meta:

@@ -55,6 +55,7 @@ class Environment(models.Model):
     protected = models.BooleanField(
         default=False, help_text="Changes need another person's approval before they are published."
     )
+    plan = models.JSONField(default=dict, blank=True)  # plans.Plan.of reads it; empty: all at once
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = EnvironmentQuerySet.as_manager()
