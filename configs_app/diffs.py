@@ -10,13 +10,12 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate, count, zip_longest
-from operator import add
+from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 from configs_app import secrets
 from configs_app.entry_diff import EntryChanges, compared, entries
-from configs_app.json_text import JsonError
+from configs_app.json_text import JsonError, Lines
 from configs_app.line_diff import LineMatcher
 from configs_app.members import Member, read
 
@@ -144,7 +143,7 @@ class _Side:
         self.text = text or ""
         self.members: list[Member] = list(read(text)) if text is not None else []
         self.lines = _lines(self.text)
-        self._starts = [0, *map(add, accumulate(map(len, self.text.split("\n"))), count(1))]
+        self._starts = Lines(self.text).starts
         self._keys = [member.key for member in self.members]
         self._ends = [member.end for member in self.members]
 
@@ -159,13 +158,22 @@ class _Side:
         for line in shown:
             first = bisect_right(self._ends, self._starts[line])
             touched.update(range(first, bisect_left(self._keys, self._starts[line + 1])))
-        if not touched:
-            return
-        first, last = self.range_of(self.members[min(touched)]).start, self.range_of(self.members[max(touched)]).stop
-        pieces: list[str] = []
-        done = self._starts[first]
+        group: list[Member] = []  # that share lines, as all do where a text has one line
         for index in sorted(touched):
             member = self.members[index]
+            if group and self.range_of(member).start >= self.range_of(group[-1]).stop:
+                self._mask(group)
+                group = []
+            group.append(member)
+        self._mask(group)
+
+    def _mask(self, group: list[Member]) -> None:
+        if not group:
+            return
+        first, last = self.range_of(group[0]).start, self.range_of(group[-1]).stop
+        pieces: list[str] = []
+        done = self._starts[first]
+        for member in group:
             pieces += [self.text[done : member.key], _masked(self.text[member.key : member.end])]
             done = member.end
         masked = "".join([*pieces, self.text[done : self._starts[last] - 1]])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate, count
 from operator import add
@@ -125,26 +125,23 @@ def _seek(text: str, start: int, path: Path, wanted: Tree, found: JsonMap) -> No
             offset = _skip(text, offset + 1)
 
 
-def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
+def leaves(value: object, path: Path = ()) -> list[tuple[Path, str]]:
     """Every string value below a parsed one."""
-    for here, found in scalars(value, path):
-        if isinstance(found, str):
-            yield here, found
+    return [(here, found) for here, found in scalars(value, path) if isinstance(found, str)]
 
 
-def scalars(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
+def scalars(value: object, path: Path = ()) -> list[tuple[Path, object]]:
     """Every value below a parsed one that holds no other. Iterative: documents nest up to a hundred levels."""
-    if not isinstance(value, dict | list):
-        yield path, value
+    if not isinstance(value, (dict, list)):
+        return [(path, value)]
+    every: list[tuple[Path, object]] = []
     waiting: list[tuple[Path, object]] = [(path, value)]
     while waiting:
         here, found = waiting.pop()
         inside = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
         for key, inner in inside:
-            if isinstance(inner, dict | list):
-                waiting.append(((*here, key), inner))
-            else:
-                yield (*here, key), inner
+            (waiting if isinstance(inner, (dict, list)) else every).append(((*here, key), inner))
+    return every
 
 
 def _skip(text: str, offset: int) -> int:

@@ -35,9 +35,7 @@ class LineMatcher(SequenceMatcher[str]):
 
 def _blocks(a: Sequence[str], b: Sequence[str], a0: int, a1: int, b0: int, b1: int) -> Iterator[tuple[int, int, int]]:
     """Matching runs within a[a0:a1] and b[b0:b1], in order."""
-    head = 0
-    while a0 + head < a1 and b0 + head < b1 and a[a0 + head] == b[b0 + head]:
-        head += 1
+    head = _run(a, b, a0, a1, b0, b1)
     yield a0, b0, head
     a0, b0 = a0 + head, b0 + head
     tail = 0
@@ -48,21 +46,39 @@ def _blocks(a: Sequence[str], b: Sequence[str], a0: int, a1: int, b0: int, b1: i
         anchors = _anchors(a, b, a0, a1, b0, b1)
         if anchors:
             i, j = a0, b0
-            for next_i, next_j in [*anchors, (a1, b1)]:
-                yield from _blocks(a, b, i, next_i, j, next_j)
-                i, j = next_i, next_j
+            for next_i, next_j in anchors:
+                if next_i >= i:  # else it stands in the run of an earlier one
+                    yield from _blocks(a, b, i, next_i, j, next_j)
+                    size = _run(a, b, next_i, a1, next_j, b1)
+                    yield next_i, next_j, size
+                    i, j = next_i + size, next_j + size
+            yield from _blocks(a, b, i, a1, j, b1)
         elif (a1 - a0) * (b1 - b0) <= LARGEST_GAP:
             gap = SequenceMatcher(None, a[a0:a1], b[b0:b1], autojunk=False)
             yield from ((a0 + match.a, b0 + match.b, match.size) for match in gap.get_matching_blocks())
     yield a1, b1, tail
 
 
+def _run(a: Sequence[str], b: Sequence[str], a0: int, a1: int, b0: int, b1: int) -> int:
+    """How many lines are the same from a0 and b0 on; by hundreds first, which is one comparison each."""
+    size, most = 0, min(a1 - a0, b1 - b0)
+    while size + 100 <= most and a[a0 + size : a0 + size + 100] == b[b0 + size : b0 + size + 100]:
+        size += 100
+    while size < most and a[a0 + size] == b[b0 + size]:
+        size += 1
+    return size
+
+
 def _anchors(a: Sequence[str], b: Sequence[str], a0: int, a1: int, b0: int, b1: int) -> list[tuple[int, int]]:
     """Lines that stand once on either side, as the longest run of them that keeps its order."""
-    once_a, once_b = Counter(a[a0:a1]), Counter(b[b0:b1])
-    place_b = {b[j]: j for j in range(b0, b1) if once_b[b[j]] == 1}
-    pairs = [(i, place_b[a[i]]) for i in range(a0, a1) if once_a[a[i]] == 1 and a[i] in place_b]
-    return [pairs[number] for number in longest_rising([j for _, j in pairs])]
+    here, there = a[a0:a1], b[b0:b1]
+    times_a, times_b = Counter(here), Counter(there)
+    place_a, place_b = dict(zip(here, range(a0, a1), strict=True)), dict(zip(there, range(b0, b1), strict=True))
+    # A counter keeps the order in which lines come first, which is the only time for these.
+    once = [line for line, times in times_a.items() if times == 1 and times_b[line] == 1]
+    return [
+        (place_a[once[number]], place_b[once[number]]) for number in longest_rising([place_b[line] for line in once])
+    ]
 
 
 def longest_rising(numbers: Sequence[int]) -> list[int]:

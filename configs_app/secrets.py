@@ -85,7 +85,12 @@ class Differences:
 
 def is_secret(path: Path, value: str) -> bool:
     """Whether this string, standing at this path of a document, has to be hidden."""
-    if _named_so(path[1:]):
+    return is_secret_in_entry(path[1:], value)
+
+
+def is_secret_in_entry(path: Path, value: str) -> bool:
+    """The same, where the path begins in the entry: the name of an entry makes no secret."""
+    if _named_so(path):
         return bool(value) and not REFERENCE.match(value) and not BARE_WORD.match(value)
     return "@" in value and URL_LOGIN.search(value) is not None
 
@@ -106,9 +111,16 @@ def _named_so(path: Path) -> bool:
 
 def looks_like_mark(text: str) -> bool:
     """Whether somebody could take the text, or a part of it, for a mark; escapes count as what they stand for."""
+    if not may_look_like_mark(text):
+        return False
     if "\\u" in text:
         text = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), text)
-    return ("‹" in text or "›" in text or "secret" in text.lower()) and _LIKE_A_MARK.search(text) is not None
+    return _LIKE_A_MARK.search(text) is not None
+
+
+def may_look_like_mark(text: str) -> bool:
+    """A quick look: False is certain, also for every part of the text."""
+    return "‹" in text or "›" in text or "\\u" in text or "secret" in text.lower()
 
 
 def hidden(text: str) -> list[Hidden]:

@@ -592,7 +592,7 @@ def test_every_rule_has_its_cases() -> None:
 def test_a_rule_is_spared_only_entries_in_which_it_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [(kind, entry) for _, kind, bad, good in CASES for entry in (*bad, *good)]
     planned = [found(kind, entry) for kind, entry in cases]
-    monkeypatch.setattr(Plan, "rules", lambda plan, entry, *, placeholders, modules: plan._rules)
+    monkeypatch.setattr(Plan, "rules", lambda plan, entry, *, traits, modules: plan._rules)
     entries.forget()
     assert [found(kind, entry) for kind, entry in cases] == planned
     entries.forget()

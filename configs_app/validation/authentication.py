@@ -12,8 +12,8 @@ from configs_app.validation import placeholders
 from configs_app.validation.catalogue import BOTH, Level, Pair, Trouble, rule
 from configs_app.validation.model import ALGORITHMS, AUTHENTICATION, CHECKS, SECURITY, WEBHOOK
 from configs_app.validation.reading import (
+    CREDENTIALS,
     as_object,
-    credentials,
     has_reference,
     nearest,
     quoted,
@@ -92,11 +92,11 @@ def no_check(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Where the variable is not set, the credential becomes a text that everybody knows.",
     "See that every instance defines it.",
     when=("authorization", *AUTHENTICATION),
-    placeholders=True,
+    needs="placeholder",
 )
 def undefined_credential(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in credentials(entry):
-        for reference in placeholders.references(value) if isinstance(value, str) else ():
+    for path, value in pair.references:
+        for reference in placeholders.references(value) if path in CREDENTIALS else ():
             if not reference.vault and reference.default is None:
                 known = f"Undefined variable {reference.name}" if reference.whole else f"{{${reference.name}}}"
                 message = (
@@ -113,11 +113,11 @@ def undefined_credential(name: str, entry: Entry, pair: Pair) -> Iterator[Troubl
     "With an empty default the check is off wherever the variable is not set.",
     "Remove the colon and the empty default.",
     when=("authorization", *AUTHENTICATION),
-    placeholders=True,
+    needs="default",
 )
 def empty_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in credentials(entry):
-        if path in _MAY_BE_EMPTY or not isinstance(value, str):
+    for path, value in pair.references:
+        if path not in CREDENTIALS or path in _MAY_BE_EMPTY:
             continue
         for reference in placeholders.references(value):
             if reference.default is not None and not reference.default.strip():
@@ -131,13 +131,11 @@ def empty_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A secret in a default",
     "A default inside a placeholder is a secret that stands in the file.",
     "Remove the default and define the variable.",
-    placeholders=True,
+    needs="default",
 )
 def secret_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in pair.texts:
-        if "{$" not in value or not _is_credential(path) or not secrets.is_secret((name, *path), value):
-            continue
-        for reference in placeholders.references(value):
+    for path, value in pair.secrets:
+        for reference in placeholders.references(value) if _is_credential(path) else ():
             if reference.default and reference.default.strip():
                 yield Trouble(path, f"The default of {reference.name} is a secret that stands in the file.")
 
@@ -449,12 +447,11 @@ def catch_all(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A secret in the file",
     "Whoever reads the file has it.",
     "Put {$NAME} in its place and define the variable on the instances.",
+    needs="secret",
 )
 def literal_secret(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in pair.texts:
-        if not secrets.is_secret((name, *path), value) or has_reference(value):
-            continue
-        if _is_credential(path) and value.strip():
+    for path, value in pair.secrets:
+        if _is_credential(path) and value.strip() and not has_reference(value):
             yield Trouble(path, f"{'.'.join(map(str, path))} is a secret that stands in the file.")
 
 
@@ -465,6 +462,7 @@ def literal_secret(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A mark in place of a value",
     "Marks such as ‹secret 3f9a2c81d04b› mean something to the console only; the service takes them as they are.",
     "Put the value itself there, or a placeholder.",
+    needs="mark",
 )
 def mark(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:

@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from configs_app.json_text import Path
 from configs_app.validation.hosts import Target
 from configs_app.validation.reading import Step
+
+Texts = tuple[tuple[Path, str], ...]
+
+
+# What an entry may have, and without which a rule finds nothing in it. "default": a placeholder with a colon;
+# "several": placeholders in one text; "look-alike": of a placeholder.
+Trait = Literal["placeholder", "default", "vault", "several", "look-alike", "secret", "mark"]
 
 
 class Level(StrEnum):
@@ -41,13 +48,23 @@ class Pair:
     used: frozenset[str] = frozenset()  # names of connections that some webhook uses
     first_clickhouse: str = ""
     # Of the entry itself, read once for all rules: its string values with their paths, and the modules it runs.
-    texts: tuple[tuple[Path, str], ...] = ()
+    texts: Texts = ()
     steps: tuple[Step, ...] = ()
+    references: Texts = ()  # the texts with a placeholder in them
+    secrets: Texts = ()  # the texts that have to be hidden
 
-    def around(self, *, texts: tuple[tuple[Path, str], ...], steps: tuple[Step, ...]) -> Pair:
+    def around(self, *, texts: Texts, steps: tuple[Step, ...], references: Texts, secrets: Texts) -> Pair:
         """The same pair, seen from one entry."""
         return Pair(
-            self.webhooks, self.connections, self.target, self.used, self.first_clickhouse, texts=texts, steps=steps
+            self.webhooks,
+            self.connections,
+            self.target,
+            self.used,
+            self.first_clickhouse,
+            texts,
+            steps,
+            references,
+            secrets,
         )
 
 
@@ -71,7 +88,7 @@ class Rule(About):
     check: Check
     fallback: bool = False  # says nothing at a place of which another rule has said more
     when: frozenset[str] = frozenset()  # finds nothing in an entry with none of these keys; empty: it may, in any
-    placeholders: bool = False  # finds nothing in an entry without a placeholder
+    needs: Trait | None = None  # finds nothing in an entry that does not have it
     modules: frozenset[str] = frozenset()  # finds nothing in an entry that runs none of these; empty: it may, in any
     unless: frozenset[str] = frozenset()  # finds nothing in an entry with one of these keys
 
@@ -90,20 +107,20 @@ def rule(
     *,
     fallback: bool = False,
     when: Iterable[str] = (),
-    placeholders: bool = False,
+    needs: Trait | None = None,
     modules: Iterable[str] = (),
     unless: Iterable[str] = (),
 ) -> Callable[[Check], Check]:
     """Put a function into the table: it is called for every entry of the document `kind`, or of both.
 
-    `when`, `placeholders`, `modules` and `unless` spare it entries in which it can find nothing: most rules are about a
+    `when`, `needs`, `modules` and `unless` spare it entries in which it can find nothing: most rules are about a
     key or a module that most entries do not have, and documents have thousands of entries. A test calls all of them on
     all of them just the same.
     """
 
     def put(check: Check) -> Check:
         for one in (kind,) if isinstance(kind, str) else kind:
-            spared = (frozenset(when), placeholders, frozenset(modules), frozenset(unless))
+            spared = (frozenset(when), needs, frozenset(modules), frozenset(unless))
             RULES.append(Rule(id, level, title, why, fix, one, check, fallback, *spared))
         return check
 
@@ -115,17 +132,17 @@ class Plan:
 
     def __init__(self, kind: str) -> None:
         self._rules = sorted((rule for rule in RULES if rule.kind == kind), key=lambda rule: rule.fallback)
-        self._of: dict[tuple[tuple[str, ...], bool, tuple[str, ...]], list[Rule]] = {}
+        self._of: dict[tuple[tuple[str, ...], frozenset[Trait], tuple[str, ...]], list[Rule]] = {}
 
-    def rules(self, entry: Mapping[str, Any], *, placeholders: bool, modules: Iterable[str]) -> list[Rule]:
-        keys = (tuple(entry), placeholders, tuple(modules))
+    def rules(self, entry: Mapping[str, Any], *, traits: frozenset[Trait], modules: Iterable[str]) -> list[Rule]:
+        keys = (tuple(entry), traits, tuple(modules))
         found = self._of.get(keys)
         if found is None:
             found = self._of[keys] = [
                 rule
                 for rule in self._rules
                 if (not rule.when or not rule.when.isdisjoint(entry))
-                and (placeholders or not rule.placeholders)
+                and (rule.needs is None or rule.needs in traits)
                 and (not rule.modules or not rule.modules.isdisjoint(keys[2]))
                 and rule.unless.isdisjoint(entry)
             ]

@@ -10,8 +10,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from configs_app import secrets
 from configs_app.json_text import Path, leaves
-from configs_app.validation.catalogue import Level, Pair, Plan
+from configs_app.validation import placeholders
+from configs_app.validation.catalogue import Level, Pair, Plan, Trait
 from configs_app.validation.reading import steps
 
 Said = tuple[tuple[str, Level, Path, str], ...]  # rule, level, path within the entry, message
@@ -39,12 +41,14 @@ class Judge:
         return said
 
     def _judged(self, name: str, entry: dict[str, Any]) -> Said:
-        around = self._pair.around(texts=tuple(leaves(entry)), steps=tuple(steps(entry)))
-        held = any("{$" in value for _, value in around.texts)
+        texts = tuple(leaves(entry))
+        references = tuple(found for found in texts if "{$" in found[1])
+        hidden = tuple(found for found in texts if secrets.is_secret_in_entry(*found))
+        around = self._pair.around(texts=texts, steps=tuple(steps(entry)), references=references, secrets=hidden)
         said: list[tuple[str, Level, Path, str]] = []
         places: set[Path] = set()
         modules = [step.name for step in around.steps]
-        for rule in self._plan.rules(entry, placeholders=held, modules=modules):
+        for rule in self._plan.rules(entry, traits=_traits(around), modules=modules):
             for trouble in rule.check(name, entry, around):
                 if rule.fallback and trouble.path in places:
                     continue
@@ -53,6 +57,28 @@ class Judge:
                     places.add(trouble.path)
                 said.append((rule.id, level, trouble.path, trouble.message))
         return tuple(said)
+
+
+def _traits(around: Pair) -> frozenset[Trait]:
+    """What an entry has; rather too much than too little. One look at all of its texts where that is enough."""
+    found: set[Trait] = set()
+    whole = "\n".join(value for _, value in around.texts)
+    if around.references:
+        found.add("placeholder")
+        for _, value in around.references:
+            if ":" in value:
+                found.add("default")
+            if "{$vault:" in value:
+                found.add("vault")
+            if value.count("{$") > 1:
+                found.add("several")
+    if around.secrets:
+        found.add("secret")
+    if "{" in whole and placeholders.LOOK_ALIKE.search(whole):
+        found.add("look-alike")
+    if secrets.may_look_like_mark(whole):
+        found.add("mark")
+    return frozenset(found)
 
 
 class _Memory:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import jsonschema
 
-from configs_app.json_text import leaves
+from configs_app.json_text import Path, leaves
 from configs_app.validation import hosts, names, placeholders
 from configs_app.validation.catalogue import BOTH, Level, Pair, Trouble, rule
 from configs_app.validation.model import CHAIN_CONFIG, CHAIN_ITEM, CONNECTIONS, MODULES, REDIS, Key
@@ -27,6 +27,8 @@ from configs_app.validation.reading import (
 ERROR, WARNING, NOTE = Level.ERROR, Level.WARNING, Level.NOTE
 Entry = dict[str, Any]
 
+# Settings that may also stand in the entry itself.
+_LEGACY = frozenset({("kafka", "topic"), ("mqtt", "topic"), ("rabbitmq", "queue_name")})
 _RELATIONAL = ("postgresql", "postgres", "mysql", "mariadb")
 
 
@@ -86,9 +88,11 @@ def module_needs(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
                 place = (*step.path, "module")
                 yield Trouble(place, f"{quoted(step.name, place)} is no module the service has.{hint}")
             continue
-        for key, known in step.module.keys.items():
+        for key, known in step.module.demanding.items():
             place = (*step.path, "module-config", key)
-            value = step.config.get(key, _legacy(entry, step.name, key))
+            value = step.config.get(key)
+            if value is None and key not in step.config and (step.name, key) in _LEGACY:
+                value = entry.get(key)
             if known.required and value in (None, ""):
                 at = place if key in step.config else place[:-1]
                 yield Trouble(at, f"{step.name} needs {key}; without it every payload is lost.")
@@ -120,12 +124,6 @@ def connection_needs(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
             yield Trouble(at, f"{entry['type']} needs {key}; without it every payload is lost.")
         elif about.name:
             yield from _string_problems((key,), key, about, entry.get(key))
-
-
-def _legacy(entry: Entry, module: str, key: str) -> object:
-    """Two settings may also stand in the entry itself."""
-    old = {("kafka", "topic"), ("mqtt", "topic"), ("rabbitmq", "queue_name")}
-    return entry.get(key) if (module, key) in old else None
 
 
 def _redis(entry: Entry) -> Iterator[Trouble]:
@@ -318,7 +316,7 @@ def json_schema(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 
 
 # Typed fields in which a placeholder's text does not work (reference, 2.5): what happens then.
-_TYPED = {
+_TYPED: dict[Path, str] = {
     ("rate_limit", "max_requests"): "every request is refused",
     ("rate_limit", "window_seconds"): "every request is refused",
     ("recaptcha", "min_score"): "every request is refused",
@@ -339,16 +337,18 @@ _TYPED = {
     "A placeholder where a number stands",
     "Placeholders always give text.",
     "Write the number itself.",
-    placeholders=True,
+    needs="placeholder",
 )
 def typed_placeholder(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for (block, key), effect in _TYPED.items():
-        if block in entry and has_reference(as_object(entry[block]).get(key)):
-            yield Trouble((block, key), f"A placeholder gives text, and {key} must be a number: {effect}.")
+    for path, value in pair.references:
+        if path in _TYPED and has_reference(value):
+            yield Trouble(path, f"A placeholder gives text, and {path[-1]} must be a number: {_TYPED[path]}.")
+    held = {str(path[-1]) for path, _ in pair.references}
     for step in pair.steps:
-        for key, known in step.module.keys.items() if step.module else ():
-            value = step.config.get(key)
-            if not has_reference(value):
+        keys = step.module.keys if step.module else {}
+        for key in held & step.config.keys() & keys.keys():
+            known = keys[key]
+            if not has_reference(step.config[key]):
                 continue
             place = (*step.path, "module-config", key)
             if known.type == "boolean":
@@ -364,7 +364,7 @@ def typed_placeholder(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A placeholder where a number stands",
     "Placeholders always give text.",
     "Write the number itself.",
-    placeholders=True,
+    needs="placeholder",
 )
 def typed_placeholder_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     known = CONNECTIONS.get(str(entry.get("type")))
@@ -382,11 +382,11 @@ def typed_placeholder_of_connection(name: str, entry: Entry, pair: Pair) -> Iter
     "Two placeholders taken for one",
     "A text that begins with {$A: and ends with } is one placeholder, whatever stands between.",
     "Put the text before the first, or leave out the first one's default.",
-    placeholders=True,
+    needs="several",
 )
 def two_placeholders(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in pair.texts:
-        if "{$" in value and placeholders.is_trap(value):
+    for path, value in pair.references:
+        if placeholders.is_trap(value):
             becomes = quoted(placeholders.resolved(value, key_of(path)), path, written=value)
             yield Trouble(path, f"This is taken for one placeholder; without its variable it becomes {becomes}.")
 
@@ -398,10 +398,10 @@ def two_placeholders(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A Vault reference",
     "A malformed one, or one without default where Vault is off, makes the whole file fail to load.",
     "{$vault:path#field}; see that every instance has Vault.",
-    placeholders=True,
+    needs="vault",
 )
 def vault_reference(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in pair.texts:
+    for path, value in pair.references:
         if "{$vault:" not in value:
             continue
         for body in placeholders.VAULT.findall(value):

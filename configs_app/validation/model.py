@@ -32,8 +32,16 @@ class Key:
     plain: Any = field(init=False)  # a Python type, every value of which the service takes; None: look closer
 
     def __post_init__(self) -> None:
-        plain = {"boolean": bool, "string": None if self.values or self.required else str, "object": dict}
+        plain = {"boolean": bool, "string": None if self.values else str, "object": dict}
         object.__setattr__(self, "plain", plain.get(self.type) if isinstance(self.type, str) else None)
+
+    def takes_plainly(self, value: object) -> bool:
+        """A quick look: True is certain. Most values are of this kind."""
+        if type(value) is not self.plain:
+            return value in self.values
+        return not (self.required and isinstance(value, str)) or (
+            "{$" not in value and not value.isspace() and value != ""
+        )
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -61,6 +69,11 @@ class Module:
     ignored: Mapping[str, str] = field(default_factory=dict)  # key → what to do instead
     broken: bool = False  # cannot be constructed in this release
     takes_blob: bool = True
+    demanding: Mapping[str, Key] = field(init=False)  # the keys that B3 has something to say of
+
+    def __post_init__(self) -> None:
+        picky = {key: known for key, known in self.keys.items() if known.required or known.name or known.values}
+        object.__setattr__(self, "demanding", picky)
 
 
 def _text(help: str, *, default: Any = None, required: bool = False, name: str = "", secret: bool = False) -> Key:

@@ -13,6 +13,14 @@ from configs_app.json_text import Path
 from configs_app.validation import placeholders
 from configs_app.validation.model import AUTHENTICATION, MODULES, Key, Module
 
+# What callers are checked against: where the values stand whose loss or knowledge opens the webhook.
+CREDENTIALS: frozenset[Path] = frozenset(
+    {
+        ("authorization",),
+        *((name, key) for name, keys in AUTHENTICATION.items() for key, known in keys.items() if known.secret),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -76,17 +84,6 @@ def key_of(path: Path) -> str:
     if path and isinstance(path[-1], str):
         return path[-1]
     return f"list[{path[-1]}]" if path else ""
-
-
-def credentials(entry: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
-    """What callers are checked against: the values whose loss or knowledge opens the webhook."""
-    if "authorization" in entry:
-        yield ("authorization",), entry["authorization"]
-    for name, block in entry.items():
-        if name in AUTHENTICATION and isinstance(block, dict):
-            for key, known in AUTHENTICATION[name].items():
-                if known.secret and key in block:
-                    yield (name, key), block[key]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -60,22 +60,20 @@ _NOTES = frozenset({"description", "comment", "note", "notes", "_comment"})  # w
     "Correct its spelling, or remove it.",
 )
 def unknown_key(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for key in entry:
-        if key in WEBHOOK or key in _NOTES or key == "chain_config" or nearest(key, SECURITY):
-            continue  # the last is A19's
-        yield Trouble((key,), _no_effect(key, WEBHOOK))
-    for block, known in _BLOCKS.items():
-        for key in as_object(entry[block]) if block in entry else ():
-            elsewhere = block == "redis" and key in MODULES["redis_publish"].ignored  # C2
-            if key not in known and (block, key) != ("rate_limit", "enabled") and not elsewhere:
-                yield Trouble((block, key), _no_effect(key, known))
-    shared = as_object(entry.get("module-config"))
-    found = pair.steps
-    for key in shared:
-        modules: list[Module] = [step.module for step in found if step.module is not None]
-        if modules and not any(key in module.keys or key in module.ignored for module in modules):
+    for name_, value in entry.items():
+        known = _BLOCKS.get(name_)
+        if known is not None:
+            for key in value if isinstance(value, dict) else ():
+                elsewhere = name_ == "redis" and key in MODULES["redis_publish"].ignored  # C2
+                if key not in known and (name_, key) != ("rate_limit", "enabled") and not elsewhere:
+                    yield Trouble((name_, key), _no_effect(key, known))
+        elif name_ not in WEBHOOK and name_ not in _NOTES and name_ != "chain_config" and not nearest(name_, SECURITY):
+            yield Trouble((name_,), _no_effect(name_, WEBHOOK))  # what is near to a check is A19's
+    modules: list[Module] = [step.module for step in pair.steps if step.module is not None]
+    for key in as_object(entry.get("module-config")) if modules else ():
+        if not any(key in module.keys or key in module.ignored for module in modules):
             yield Trouble(("module-config", key), _no_effect(key, modules[0].keys))
-    for step in found:
+    for step in pair.steps:
         if not step.path:
             continue
         item = as_object(entry["chain"][step.path[1]])
@@ -243,11 +241,9 @@ def retry_bounds(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for index, item in enumerate(chain if isinstance(chain, list) else ()):
         places.append((("chain", index, "retry"), as_object(as_object(item).get("retry"))))
     for place, block in places:
-        for key, known in RETRY.items():
-            if key not in block or known.least is None or known.most is None:
-                continue
-            value = block[key]
-            if has_reference(value):
+        for key, value in block.items():
+            known = RETRY.get(key)
+            if known is None or known.least is None or known.most is None or has_reference(value):
                 continue
             if not fits(value, "number"):
                 yield Trouble((*place, key), f"{key} must be a number; the default is used.")
@@ -263,11 +259,11 @@ def retry_bounds(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A default that is altered",
     "The service deletes characters and words from defaults and values of variables.",
     "Put the value into the text itself, or choose another.",
-    placeholders=True,
+    needs="default",
 )
 def altered_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in pair.texts:
-        if "{$" not in value or placeholders.is_trap(value):
+    for path, value in pair.references:
+        if placeholders.is_trap(value):
             continue
         for reference in placeholders.references(value):
             if reference.vault or not reference.default:
@@ -285,6 +281,7 @@ def altered_default(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "Not a placeholder",
     "It stays in the text as it is.",
     "{$NAME} or {$NAME:default}.",
+    needs="look-alike",
 )
 def look_alike(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for path, value in pair.texts:
@@ -302,11 +299,11 @@ def look_alike(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A variable that instances have to define",
     "Where it is not set, the text itself stays, or says that it is undefined.",
     "See that every instance defines it, or give a default.",
-    placeholders=True,
+    needs="placeholder",
 )
 def undefined(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
-    for path, value in pair.texts:
-        if "{$" not in value or path[:1] == ("authorization",) or (path and path[0] in AUTHENTICATION):
+    for path, value in pair.references:
+        if path and (path[0] == "authorization" or path[0] in AUTHENTICATION):
             continue  # credentials are A4's
         for reference in placeholders.references(value):
             if not reference.vault and reference.default is None:
@@ -414,9 +411,9 @@ def old_place(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
 )
 def other_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     yield from _misfits((), entry, WEBHOOK)
-    for block, known in _TYPED_BLOCKS.items():
-        if block in entry:
-            yield from _misfits((block,), as_object(entry[block]), known)
+    for block, value in entry.items():
+        if block in _TYPED_BLOCKS and isinstance(value, dict):
+            yield from _misfits((block,), value, _TYPED_BLOCKS[block])
     for step in pair.steps:
         if step.path:
             item = as_object(entry["chain"][step.path[1]])
@@ -444,7 +441,7 @@ def other_type_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[Tr
 def _misfits(place: Path, block: Entry, keys: Mapping[str, Key]) -> Iterator[Trouble]:
     for key, value in block.items():
         known = keys.get(key)
-        if known is None or type(value) is known.plain or value in known.values:
+        if known is None or known.takes_plainly(value):
             continue
         if problem := misfit((*place, key), known, value):
             yield Trouble((*place, key), f"{key} {problem}.")
