@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from webhook_agent import protocol
-
 from configs_app import contents, diffs, secrets
 from configs_app.json_text import Path, leaves
+from configs_app.members import read, refusal
 from configs_app.models import Change
 from configs_app.validation import reading
 from instances_app.models import Kind
@@ -73,12 +72,12 @@ def of_texts(texts: dict[str, tuple[str | None, str]], *, webhooks: str | None =
     entries: dict[str, diffs.EntryChanges] = {}
     guards: list[str] = []
     for kind, (old, new) in texts.items():
-        try:
-            before: dict[str, Any] = protocol.parse(old) if old is not None else {}
-            after = protocol.parse(new)
-            users = _users(webhooks) if kind == Kind.CONNECTIONS else {}
-        except protocol.ProtocolError:
+        served = webhooks if webhooks and kind == Kind.CONNECTIONS else "{}"
+        if refusal(new) or refusal(served):  # the old text is a revision's, so it is a document
             return Summary((), {}, guards=(), readable=False)
+        before = {member.name: member.value for member in read(old)} if old is not None else {}
+        after = {member.name: member.value for member in read(new)}
+        users = _users(served)
         difference = entries[kind] = diffs.entries(old, new)
         guards += _guards(kind, difference, before, after, grown=len(new) / len(old) if old else 0)
         if before and not after:
@@ -212,11 +211,11 @@ class Users:
         return " and ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in parts if number)
 
 
-def _users(webhooks: str | None) -> dict[str, Users]:
+def _users(webhooks: str) -> dict[str, Users]:
     """Connection name → who uses it."""
     users: dict[str, Users] = {}
-    for entry in (protocol.parse(webhooks) if webhooks else {}).values():
-        for step in reading.steps(entry) if isinstance(entry, dict) else ():
+    for member in read(webhooks):
+        for step in reading.steps(member.value) if isinstance(member.value, dict) else ():
             if isinstance(step.connection, str):
                 found = users.setdefault(step.connection, Users())
                 found.webhooks += not step.in_chain

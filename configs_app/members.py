@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from webhook_agent import protocol
+
 from configs_app.json_text import JsonError
 
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # raw_decode without its wrapper
@@ -32,6 +34,22 @@ class Member(NamedTuple):
 def read(text: str) -> tuple[Member, ...]:
     """The same, remembered: one page compares the same two texts several times. Nobody changes what it returns."""
     return tuple(members(text))
+
+
+@lru_cache(maxsize=4)
+def refusal(text: str) -> str:
+    """Why the text is no document, or nothing; remembered like what `read` returns."""
+    try:
+        protocol.parse(text)
+    except protocol.ProtocolError as error:
+        return str(error)
+    return ""
+
+
+def forget() -> None:
+    """As after a start."""
+    read.cache_clear()
+    refusal.cache_clear()
 
 
 def members(text: str) -> Iterator[Member]:

@@ -7,14 +7,16 @@ service stands in `model`, `names`, `hosts` and `placeholders`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.conf import settings
 from webhook_agent import protocol
 
+from configs_app import members
 from configs_app.json_text import JsonError, JsonMap, Lines, Path, scan, seek
+from configs_app.members import Member
 from configs_app.validation import authentication, failing, silent
 from configs_app.validation.catalogue import RULES, Level, Pair
 from configs_app.validation.entries import Judge
@@ -26,6 +28,7 @@ __all__ = ["UNREADABLE", "Finding", "Level", "Target", "findings"]
 
 _MODULES_OF_RULES = (authentication, failing, silent)  # imported so that their rules are in the table
 UNREADABLE = frozenset({"J1", "J2", "J3", "A18"})  # what these find is no document yet
+_ORDER = {level: number for number, level in enumerate(Level)}
 MOST = 500  # findings of one rule that are named to people
 
 
@@ -63,15 +66,19 @@ def findings(
     if size > settings.DOCUMENT_MAX_BYTES:
         limit = settings.DOCUMENT_MAX_BYTES
         return [_at("J3", kind, Lines(""), (), 0, f"{size:,} bytes; the limit is {limit:,}. Split the environment.")]
-    try:
-        document = protocol.parse(text)
-    except protocol.ProtocolError as refusal:
-        return _located(kind, text, str(refusal))
-    found = list(_troubles(str(kind), document, _pair(str(kind), document, beside, target or Target()), most))
-    places, lines = seek(text, [path for _, _, path, _ in found]), Lines(text)
+    if refusal := members.refusal(text):
+        return _located(kind, text, refusal)
+    entries = {member.name: member for member in members.read(text)}
+    document = {name: member.value for name, member in entries.items()}
+    pair = _pair(str(kind), document, beside, target or Target())
+    found = list(_troubles(str(kind), document, entries, pair, most))
+    lines, offsets = Lines(text), _offsets(text, entries, [path for _, _, path, _ in found])
     return sorted(
-        (_on(rule, level, kind, lines, places, path, message) for rule, level, path, message in found),
-        key=lambda finding: (finding.line, finding.column, list(Level).index(finding.level), finding.rule),
+        (
+            _at(rule, kind, lines, path, offset, message, level)
+            for (rule, level, path, message), offset in zip(found, offsets, strict=True)
+        ),
+        key=lambda finding: (finding.line, finding.column, _ORDER[finding.level], finding.rule),
     )
 
 
@@ -92,7 +99,7 @@ def _pair(kind: str, document: dict[str, Any], beside: str | None, target: Targe
 
 
 def _troubles(
-    kind: str, document: Mapping[str, Any], pair: Pair, most: int | None
+    kind: str, document: Mapping[str, Any], entries: Mapping[str, Member], pair: Pair, most: int | None
 ) -> Iterator[tuple[str, Level, Path, str]]:
     judge = Judge(kind, pair)
     counted: dict[str, int] = {}
@@ -100,7 +107,7 @@ def _troubles(
         if not isinstance(entry, dict):
             yield "B21", Level.ERROR, (name,), _not_an_object(kind[:-1], name)
             continue
-        for rule_id, level, path, message in judge.about(name, entry):
+        for rule_id, level, path, message in judge.about(name, entry, entries[name].text):
             counted[rule_id] = counted.get(rule_id, 0) + 1
             if most is None or counted[rule_id] <= most:
                 yield rule_id, level, (name, *path), message
@@ -130,10 +137,23 @@ def _located(kind: str, text: str, fallback: str) -> list[Finding]:
     return [_at("J2", kind, lines, (), found.places[()].start, fallback)]
 
 
-def _on(rule: str, level: Level, kind: str, lines: Lines, found: JsonMap, path: Path, message: str) -> Finding:
-    place = found.find(path)
-    offset = 0 if place is None else place.start if place.key is None else place.key
-    return _at(rule, kind, lines, path, offset, message, level)
+def _offsets(text: str, entries: Mapping[str, Member], paths: Sequence[Path]) -> list[int]:
+    """Where each path stands: its key, or its value in a list, or the nearest thing around it that exists."""
+    wanted: dict[str, list[Path]] = {}
+    for path in paths:
+        wanted.setdefault(str(path[0]) if path else "", []).append(path[1:])
+    inside = {name: seek(entries[name].text, found) for name, found in wanted.items() if any(found)}
+    return [_offset(text, entries, inside, path) for path in paths]
+
+
+def _offset(text: str, entries: Mapping[str, Member], inside: Mapping[str, JsonMap], path: Path) -> int:
+    if not path:
+        return text.index("{")
+    member = entries[str(path[0])]
+    place = inside[member.name].find(path[1:]) if len(path) > 1 else None
+    if place is None or place.start == 0:  # the entry itself
+        return member.key
+    return member.end - len(member.text) + (place.start if place.key is None else place.key)
 
 
 def _at(

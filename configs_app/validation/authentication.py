@@ -402,6 +402,7 @@ def printed(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "A misspelt check",
     "The service ignores keys it does not know, so the check is not there.",
     "Correct the spelling.",
+    needs="unusual",
 )
 def misspelt(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for key in entry:

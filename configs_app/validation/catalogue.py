@@ -19,8 +19,8 @@ Texts = tuple[tuple[Path, str], ...]
 
 
 # What an entry may have, and without which a rule finds nothing in it. "default": a placeholder with a colon;
-# "several": placeholders in one text; "look-alike": of a placeholder.
-Trait = Literal["placeholder", "default", "vault", "several", "look-alike", "secret", "mark"]
+# "several": placeholders in one text; "look-alike": of a placeholder; "unusual": for a webhook, see `reading.is_usual`.
+Trait = Literal["placeholder", "default", "vault", "several", "look-alike", "secret", "mark", "unusual"]
 
 
 class Level(StrEnum):

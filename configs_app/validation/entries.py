@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from configs_app import secrets
+from configs_app import members, secrets
 from configs_app.json_text import Path, leaves
 from configs_app.validation import placeholders
 from configs_app.validation.catalogue import Level, Pair, Plan, Trait
-from configs_app.validation.reading import steps
+from configs_app.validation.reading import is_usual, steps
 
 Said = tuple[tuple[str, Level, Path, str], ...]  # rule, level, path within the entry, message
 
@@ -32,8 +32,10 @@ class Judge:
         # Of the other document rules see names and types, nothing else; a test holds them to it.
         self._context = repr((*around, pair.connections is None, list(types.items()) if kind == "webhooks" else ()))
 
-    def about(self, name: str, entry: dict[str, Any]) -> Said:
-        key = hashlib.blake2b(f"{self._context}{name!r}{entry!r}".encode("utf-8", "replace"), digest_size=16).digest()
+    def about(self, name: str, entry: dict[str, Any], text: str) -> Said:
+        """`text` is the entry as typed: what it is remembered by."""
+        whole = f"{self._context}{name!r}{text}".encode("utf-8", "surrogatepass")
+        key = hashlib.blake2b(whole, digest_size=16).digest()
         said = _memory.get(key)
         if said is None:
             said = self._judged(name, entry)
@@ -48,7 +50,10 @@ class Judge:
         said: list[tuple[str, Level, Path, str]] = []
         places: set[Path] = set()
         modules = [step.name for step in around.steps]
-        for rule in self._plan.rules(entry, traits=_traits(around), modules=modules):
+        traits = _traits(around)
+        if not is_usual(entry, around.steps):
+            traits.add("unusual")
+        for rule in self._plan.rules(entry, traits=frozenset(traits), modules=modules):
             for trouble in rule.check(name, entry, around):
                 if rule.fallback and trouble.path in places:
                     continue
@@ -59,7 +64,7 @@ class Judge:
         return tuple(said)
 
 
-def _traits(around: Pair) -> frozenset[Trait]:
+def _traits(around: Pair) -> set[Trait]:
     """What an entry has; rather too much than too little. One look at all of its texts where that is enough."""
     found: set[Trait] = set()
     whole = "\n".join(value for _, value in around.texts)
@@ -78,7 +83,7 @@ def _traits(around: Pair) -> frozenset[Trait]:
         found.add("look-alike")
     if secrets.may_look_like_mark(whole):
         found.add("mark")
-    return frozenset(found)
+    return found
 
 
 class _Memory:
@@ -109,8 +114,9 @@ _memory = _Memory()
 
 
 def forget() -> None:
-    """As after a start: for measuring, and for tests of the rules themselves."""
+    """As after a start, for measuring and for tests of the rules themselves: nothing is judged or read yet."""
     _memory.forget()
+    members.forget()
 
 
 def _type(entry: object) -> object:

@@ -346,9 +346,9 @@ def typed_placeholder(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     held = {str(path[-1]) for path, _ in pair.references}
     for step in pair.steps:
         keys = step.module.keys if step.module else {}
-        for key in held & step.config.keys() & keys.keys():
-            known = keys[key]
-            if not has_reference(step.config[key]):
+        for key, value in step.config.items():
+            known = keys.get(key) if key in held else None
+            if known is None or not has_reference(value):
                 continue
             place = (*step.path, "module-config", key)
             if known.type == "boolean":

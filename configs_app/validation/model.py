@@ -13,6 +13,9 @@ from typing import Any
 Json = Mapping[str, Any]
 
 
+_NUMBERS = ("integer", "number")
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key: its JSON type after placeholders are resolved; a tuple is a choice."""
@@ -38,10 +41,13 @@ class Key:
     def takes_plainly(self, value: object) -> bool:
         """A quick look: True is certain. Most values are of this kind."""
         if type(value) is not self.plain:
-            return value in self.values
+            return value in self.values or (type(value) is int and self.type in _NUMBERS and self._within(value))
         return not (self.required and isinstance(value, str)) or (
             "{$" not in value and not value.isspace() and value != ""
         )
+
+    def _within(self, value: float) -> bool:
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
 
     @property
     def types(self) -> tuple[str, ...]:

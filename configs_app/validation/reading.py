@@ -11,7 +11,29 @@ from typing import Any
 from configs_app import secrets
 from configs_app.json_text import Path
 from configs_app.validation import placeholders
-from configs_app.validation.model import AUTHENTICATION, MODULES, Key, Module
+from configs_app.validation.model import (
+    AUTHENTICATION,
+    CHAIN_CONFIG,
+    CLEANUP,
+    MODULES,
+    RATE_LIMIT,
+    REDIS,
+    RETRY,
+    WEBHOOK,
+    Key,
+    Module,
+)
+
+# The objects within a webhook whose keys are listed.
+BLOCKS: dict[str, Mapping[str, Key]] = {
+    **AUTHENTICATION,
+    "rate_limit": RATE_LIMIT,
+    "credential_cleanup": CLEANUP,
+    "retry": RETRY,
+    "redis": REDIS,
+}
+TYPED_BLOCKS: dict[str, Mapping[str, Key]] = {**BLOCKS, "chain-config": CHAIN_CONFIG}
+NOTES = frozenset({"description", "comment", "note", "notes", "_comment"})  # where people write to each other
 
 # What callers are checked against: where the values stand whose loss or knowledge opens the webhook.
 CREDENTIALS: frozenset[Path] = frozenset(
@@ -51,6 +73,30 @@ def steps(entry: Mapping[str, Any]) -> Iterator[Step]:
 def _name(value: Mapping[str, Any]) -> str:
     module = value.get("module")
     return module.strip() if isinstance(module, str) else ""
+
+
+def is_usual(entry: Mapping[str, Any], steps: Iterable[Step]) -> bool:
+    """A quick look at a webhook: True when every key is listed and every value plainly of its type. Most are so."""
+    for key, value in entry.items():
+        known = WEBHOOK.get(key)
+        if known is None:
+            if key not in NOTES:
+                return False
+        elif not known.takes_plainly(value) or (key in TYPED_BLOCKS and not _are_usual(value, TYPED_BLOCKS[key])):
+            return False
+    return all(
+        not step.path and step.module is not None and _are_usual(step.config, step.module.keys) for step in steps
+    )
+
+
+def _are_usual(block: object, keys: Mapping[str, Key]) -> bool:
+    if not isinstance(block, dict):
+        return False
+    for key, value in block.items():
+        known = keys.get(key)
+        if known is None or not known.takes_plainly(value):
+            return False
+    return True
 
 
 def quoted(value: object, path: Path, *, written: object = None) -> str:

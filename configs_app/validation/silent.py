@@ -11,13 +11,9 @@ from configs_app.validation import placeholders
 from configs_app.validation.catalogue import BOTH, Level, Pair, Trouble, rule
 from configs_app.validation.model import (
     AUTHENTICATION,
-    CHAIN_CONFIG,
-    CLEANUP,
     CONNECTIONS,
     LOOK_ALIKES,
     MODULES,
-    RATE_LIMIT,
-    REDIS,
     RETRY,
     SECURITY,
     STEP,
@@ -26,6 +22,9 @@ from configs_app.validation.model import (
     Module,
 )
 from configs_app.validation.reading import (
+    BLOCKS,
+    NOTES,
+    TYPED_BLOCKS,
     as_object,
     fits,
     has_reference,
@@ -40,16 +39,6 @@ from configs_app.validation.reading import (
 ERROR, WARNING, NOTE = Level.ERROR, Level.WARNING, Level.NOTE
 Entry = dict[str, Any]
 
-_BLOCKS: dict[str, dict[str, Key]] = {
-    **AUTHENTICATION,
-    "rate_limit": RATE_LIMIT,
-    "credential_cleanup": CLEANUP,
-    "retry": RETRY,
-    "redis": REDIS,
-}
-_TYPED_BLOCKS = {**_BLOCKS, "chain-config": CHAIN_CONFIG}
-_NOTES = frozenset({"description", "comment", "note", "notes", "_comment"})  # where people write to each other
-
 
 @rule(
     "C1",
@@ -58,16 +47,17 @@ _NOTES = frozenset({"description", "comment", "note", "notes", "_comment"})  # w
     "A key that has no effect",
     "The service ignores keys it does not know.",
     "Correct its spelling, or remove it.",
+    needs="unusual",
 )
 def unknown_key(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     for name_, value in entry.items():
-        known = _BLOCKS.get(name_)
+        known = BLOCKS.get(name_)
         if known is not None:
             for key in value if isinstance(value, dict) else ():
                 elsewhere = name_ == "redis" and key in MODULES["redis_publish"].ignored  # C2
                 if key not in known and (name_, key) != ("rate_limit", "enabled") and not elsewhere:
                     yield Trouble((name_, key), _no_effect(key, known))
-        elif name_ not in WEBHOOK and name_ not in _NOTES and name_ != "chain_config" and not nearest(name_, SECURITY):
+        elif name_ not in WEBHOOK and name_ not in NOTES and name_ != "chain_config" and not nearest(name_, SECURITY):
             yield Trouble((name_,), _no_effect(name_, WEBHOOK))  # what is near to a check is A19's
     modules: list[Module] = [step.module for step in pair.steps if step.module is not None]
     for key in as_object(entry.get("module-config")) if modules else ():
@@ -100,7 +90,7 @@ def unknown_key_of_connection(name: str, entry: Entry, pair: Pair) -> Iterator[T
     if known is None:
         return
     for key in entry:
-        if key != "type" and key not in known.keys and key not in known.ignored and key not in _NOTES:
+        if key != "type" and key not in known.keys and key not in known.ignored and key not in NOTES:
             yield Trouble((key,), _no_effect(key, known.keys))
 
 
@@ -234,6 +224,7 @@ def rate_limit_enabled(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]
     "The service takes the nearest value it knows, or its default.",
     "Attempts 1 to 20, delays 0 to 60 seconds, multiplier 0.1 to 10.",
     when=("retry", "chain"),
+    needs="unusual",
 )
 def retry_bounds(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     places: list[tuple[Path, Entry]] = [(("retry",), as_object(entry.get("retry")))]
@@ -408,12 +399,13 @@ def old_place(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     "The service replaces it by the default, takes any text for true, or fails when a request comes.",
     "Write what the key's table says.",
     fallback=True,
+    needs="unusual",
 )
 def other_type(name: str, entry: Entry, pair: Pair) -> Iterator[Trouble]:
     yield from _misfits((), entry, WEBHOOK)
     for block, value in entry.items():
-        if block in _TYPED_BLOCKS and isinstance(value, dict):
-            yield from _misfits((block,), value, _TYPED_BLOCKS[block])
+        if block in TYPED_BLOCKS and isinstance(value, dict):
+            yield from _misfits((block,), value, TYPED_BLOCKS[block])
     for step in pair.steps:
         if step.path:
             item = as_object(entry["chain"][step.path[1]])
