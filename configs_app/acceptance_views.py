@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -16,17 +17,17 @@ from console.errors import Refused
 from console.http import ConsoleRequest
 from instances_app.shortcuts import get_environment
 
-LISTED = 500
+PAGE_SIZE = 100
 
 
 @require_safe
 def acceptance_list(request: ConsoleRequest, environment: str) -> HttpResponse:
     found = get_environment(request.user, environment, needs="environment.view")
-    accepted = found.acceptances.filter(ended_at=None).select_related("author").order_by("expires_at")
+    accepted = found.acceptances.filter(ended_at=None).select_related("author").order_by("expires_at", "pk")
     context = {
         "environment": found,
         "may": access.verbs(request.user, found),
-        "accepted": accepted[:LISTED],
+        "page": Paginator(accepted, PAGE_SIZE).get_page(request.GET.get("page")),
         "now": timezone.now(),
     }
     return render(request, "configs_app/acceptance_list.html", context)

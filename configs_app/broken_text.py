@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from webhook_agent import protocol
+
 from configs_app.json_text import Path
 
 Judge = Callable[[Path, str], bool]
@@ -29,6 +31,9 @@ _AFTER_NAME = re.compile(r"[\"'\s]*:?[ \t]*")
 _BRACKET = re.compile(r"[{}\[\]]")
 _KEY_BEFORE = re.compile(r"([\w-]+)\s*:?\s*\Z")
 _LONGEST_KEY = 100  # that is looked for in front of a bracket
+_BLOCK = re.compile(r"[|>][-+\d]*(?:\s+#.*)?")  # in YAML: the value stands on the next lines
+_SPACES = re.compile(r"[ \t]*")
+_NEXT_LINE = re.compile(r"[^\S\r\n]*(?:\r\n|\r|\n)(?P<space>[ \t]*)(?P<content>[^\r\n]*)")
 _QUOTES = re.compile(r"[\"'\\]")
 
 
@@ -53,6 +58,8 @@ def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
     key = ""  # whose value comes next
     state = ""  # what stands before: "key", "colon", "value" or nothing
     same_line = False  # as the key
+    key_start = 0
+    loose: list[tuple[int, int]] = []  # of the keys in `around` without a brace: how far indented, at which place
     before: int | None = None  # where the piece before starts, as long as no sign parts it from the next
     offset = 0
     while found := _TOKEN.search(text, offset):
@@ -69,13 +76,23 @@ def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
             before = None
             continue
         ordered = before is None and state != "key" and kind in {"string", "word"}
-        is_key = ordered and (kind == "string" or state != "colon") and COLON.match(text, offset) is not None
+        is_key = (
+            ordered
+            and (kind == "string" or state != "colon" or not same_line)
+            and COLON.match(text, offset) is not None
+        )
         # Below some entry: which one is not certain, and no key must be taken for the name of one.
         path = ("", *(name for name in (*around, key) if name))
         if is_key and (state != "colon" or not same_line):
+            if kind == "word":  # as in YAML, where indentation says what stands within what
+                indent = _indent(text, start)
+                while loose and loose[-1][0] >= indent:
+                    del around[loose.pop()[1] :]
             if state == "colon":  # its opening brace is missing
+                del around[: -protocol.MAX_DEPTH]
+                loose.append((_indent(text, key_start), len(around)))
                 around.append(key)
-            key, state, same_line = _plain(word), "key", True
+            key, state, same_line, key_start = _plain(word), "key", True, start
         elif ordered and kind == "string" and not is_key:
             before, state = start, "value"
             if is_secret(path, _plain(word)):
@@ -93,11 +110,16 @@ def secrets(text: str, is_secret: Judge) -> Iterator[Piece]:
             hide = start if is_secret(path, rest) or is_secret((*path, ""), rest) else None
             if hide is None:
                 hide = _suspicious(text, begin, offset, is_secret, announces)
+            stop = offset
             if hide is not None and _CONTENT.search(text, hide, offset):
                 yield Piece(path, hide, offset, is_value=False)
+                if _BLOCK.fullmatch(rest.strip()) or (state == "colon" and not same_line):
+                    for first, end in _deeper_lines(text, _indent(text, key_start), offset):
+                        yield Piece(path, first, end, is_value=False)
+                        offset = end
             if is_key:
                 around.append(key)
-            _nest(around, key, text[begin:offset])
+            _nest(around, key, text[begin:stop])
             key, state, before = "", "", None
 
 
@@ -105,6 +127,22 @@ def _end_of_line(text: str, start: int) -> int:
     """Where the line ends, without the commas and closing brackets that may be its last signs."""
     line = _LINE.match(text, start)
     return start + len(line.group().rstrip(" \t,}]") if line else "")
+
+
+def _indent(text: str, offset: int) -> int:
+    """How far the line that holds the offset is indented."""
+    first = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
+    return _SPACES.match(text, first).end() - first  # type: ignore[union-attr]  # it matches the empty text as well
+
+
+def _deeper_lines(text: str, indent: int, offset: int) -> Iterator[tuple[int, int]]:
+    """What stands on the next lines that are indented further: of a text as YAML has it, the rest of the value."""
+    for line in _NEXT_LINE.finditer(text, offset):
+        if line.start() != offset or (line["content"] and len(line["space"]) <= indent):
+            return
+        offset = line.end()
+        if _CONTENT.search(line["content"]):
+            yield line.start("content"), offset
 
 
 def _suspicious(text: str, start: int, end: int, is_secret: Judge, announces: Callable[[str], bool]) -> int | None:

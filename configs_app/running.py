@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db.models.functions import Left
 from webhook_agent import protocol
 
 from configs_app.models import Bundle, Revision
@@ -43,6 +44,8 @@ def of_document(environment: Environment, kind: str) -> Running:
     }
     revisions = list(
         Revision.objects.filter(document__environment=environment, document__kind=kind)
+        .annotate(short=Left("digest", len(protocol.short("0" * 64))))
+        .filter(short__in={protocol.short(report.digest) for report in reports.values()})
         .defer("content_sealed")
         .select_related("document__environment")
         .order_by("-number")

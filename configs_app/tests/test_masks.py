@@ -179,6 +179,12 @@ BROKEN = [
     '{"w": {"password": \n\n "hunter2" }',
     '{"password": "hunter2"',
     '{"w": {"password": hunter2, "module": "log"}}',
+    "w:\n  password: hunter2\n  host: db\n",
+    "w:\n  password:\n    hunter2\n  host: db\n",
+    "w:\n  password:\n    hunt\n    hunter2\n  host: db\n",
+    "w:\n  password: |\n    hunt\n\n    hunter2\n  host: db\n",
+    "w:\r\n  password: >-  # folded\r\n    hunt\r\n    hunter2: x\r\n  host: db\r\n",
+    "password: |2\n    hunt\n  hunter2",
 ]
 
 
@@ -198,6 +204,13 @@ def test_what_is_no_secret_stays_readable_in_a_broken_text() -> None:
     shown = secrets.masked(text)
     for word in ('"db": {', '"host": "db"', '"type": "rabbitmq"', '"password": "‹secret'):
         assert word in shown
+
+
+def test_what_stands_beside_a_secret_of_several_lines_stays_readable() -> None:
+    shown = secrets.masked("w:\n  password: |\n    hunt\n    hunter2\n  host: db\n")
+    assert shown.startswith("w:\n  password: ‹secret")
+    assert shown.endswith("›\n  host: db\n")
+    assert secrets.masked("w:\n  headers:\n    X-Any: a\n  host: db\n").endswith("›\n  host: db\n")
 
 
 def test_a_broken_text_can_be_mended_around_its_marks() -> None:
