@@ -1,4 +1,4 @@
-"""Asking many instances at once: one thread, one event loop, one aiohttp session.
+"""Asking many instances at once: one thread, one event loop.
 
 The calling thread does the database work meanwhile. Nothing raises out of a job: whatever happens becomes a
 `Reply`. Each push uses a connection of its own, kept for its read-back and then closed: a rollout speaks to an
@@ -11,20 +11,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import ssl
 import threading
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import aiohttp
 import uvloop
 from webhook_agent import protocol
 
-from console import __version__
-from instances_app.client import replies
+from instances_app.client import replies, wire
 from instances_app.client.replies import Outcome, Reply, Target, silent
+from instances_app.client.wire import TooLarge, WireError
 
 logger = logging.getLogger(__name__)
 
@@ -107,24 +105,11 @@ class Fleet:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, enable_cleanup_closed=False)
-        timeout = aiohttp.ClientTimeout(
-            total=None, connect=None, sock_connect=self._connect, sock_read=self._read, ceil_threshold=60
-        )
-        async with aiohttp.ClientSession(
-            connector=connector,
-            timeout=timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=["Accept"],
-            headers={"User-Agent": f"webhook-console/{__version__}", "Accept-Encoding": "identity"},
-        ) as self._session:
-            self._ready.set()
-            await self._stop.wait()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._ready.set()
+        await self._stop.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -132,10 +117,11 @@ class Fleet:
         task.add_done_callback(self._tasks.discard)
 
     async def _look(self, job: Look) -> None:
-        versions = await self._request("GET", job.target, "config-version")
-        info = versions
-        if versions.outcome == Outcome.OK:
-            info = await self._request("GET", job.target, "instance-info", last=True)
+        with self._line(job.target) as line:
+            versions = await line.request("GET", "config-version")
+            info = versions
+            if versions.outcome == Outcome.OK:
+                info = await line.request("GET", "instance-info", last=True)
         self._results.put(Looked(job.key, versions, info))
 
     async def _push(self, job: Push) -> None:
@@ -143,51 +129,67 @@ class Fleet:
         sent: list[Reply] = []
         read_back: Reply | None = None
         sent_at: float | None = None
-        if job.look_first or not job.bodies:
-            looked = await self._request("GET", job.target, "config-version", last=not job.bodies)
-        if looked is None or (looked.outcome == Outcome.OK and not shows(looked, job.wanted)):
-            for body in job.bodies:
-                sent_at = sent_at or time.time()
-                sent.append(await self._request("POST", job.target, "config-update", body=body))
-                if sent[-1].outcome != Outcome.OK:
-                    break
-            else:
-                if sent:
-                    read_back = await self._request("GET", job.target, "config-version", last=True)
+        with self._line(job.target) as line:
+            if job.look_first or not job.bodies:
+                looked = await line.request("GET", "config-version", last=not job.bodies)
+            if looked is None or (looked.outcome == Outcome.OK and not shows(looked, job.wanted)):
+                for body in job.bodies:
+                    sent_at = sent_at or time.time()
+                    sent.append(await line.request("POST", "config-update", body=body))
+                    if sent[-1].outcome != Outcome.OK:
+                        break
+                else:
+                    if sent:
+                        read_back = await line.request("GET", "config-version", last=True)
         self._results.put(Pushed(job.key, looked, tuple(sent), read_back, sent_at, time.time()))
 
-    async def _request(
-        self, method: str, target: Target, path: str, *, body: bytes | None = None, last: bool = False
-    ) -> Reply:
+    def _line(self, target: Target) -> _Line:
+        return _Line(target, connect_timeout=self._connect, read_timeout=self._read)
+
+
+class _Line:
+    """The way to one instance during one job: connects when it has to. Whatever happens becomes a `Reply`."""
+
+    def __init__(self, target: Target, *, connect_timeout: float, read_timeout: float) -> None:
+        self._target = target
+        self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
+        self._address: wire.Address | None = None
+        self._connection: wire.Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    async def request(self, method: str, path: str, *, body: bytes | None = None, last: bool = False) -> Reply:
         """One exchange. `last` closes the connection after it."""
         started = time.monotonic()
-        headers = target.headers()
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        if last:
-            headers["Connection"] = "close"
         try:
-            async with self._session.request(
-                method, target.url(path), data=body, headers=headers, allow_redirects=False
-            ) as response:
-                content = await _at_most(response, replies.ANSWER_LIMIT)
-                if content is None:
-                    return replies.too_large(response.status, started=started)
-                return replies.classify(response.status, response.headers, content, started=started)
+            answer = await self._exchange(method, path, body=body, last=last)
+        except WireError as error:
+            return silent(error.outcome, error.code, error.error, started=started)
+        except TooLarge as error:
+            return replies.too_large(error.status, started=started)
         except Exception as error:
-            return _failure(error, started=started, read_timeout=self._read)
+            logger.error("A request ended in %s", type(error).__name__, exc_info=error)
+            return silent(Outcome.UNKNOWN, "internal", "The console failed here; its log says how.", started=started)
+        return replies.classify(answer.status, answer.headers, answer.content, started=started)
 
-
-async def _at_most(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            response.close()
-            return None
-    return b"".join(chunks)
+    async def _exchange(self, method: str, path: str, *, body: bytes | None, last: bool) -> wire.Answer:
+        address = self._address = self._address or wire.Address.of(self._target)
+        message = wire.request(method, address, path, body=body, last=last)
+        old = self._connection
+        if old is not None and old.is_open:
+            try:
+                return await old.ask(message, timeout=self._read_timeout, limit=replies.ANSWER_LIMIT)
+            except WireError as error:
+                # An instance may close a connection between two exchanges. Reading again does no harm; sending might.
+                if error.code != "disconnected" or method != "GET":
+                    raise
+        self._connection = await wire.connect(address, timeout=self._connect_timeout)
+        return await self._connection.ask(message, timeout=self._read_timeout, limit=replies.ANSWER_LIMIT)
 
 
 def shows(reply: Reply, wanted: Mapping[str, str]) -> bool:
@@ -196,32 +198,3 @@ def shows(reply: Reply, wanted: Mapping[str, str]) -> bool:
         any(protocol.same(digest, str(reply.body.get(name) or "")) for name in (f"{kind}_digest", f"{kind}_version"))
         for kind, digest in wanted.items()
     )
-
-
-def _failure(error: Exception, *, started: float, read_timeout: float) -> Reply:
-    """Exactly what went wrong: the difference between "not delivered" and "nobody knows" is the whole point."""
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            text = "No connection in time. Is the host up?"
-            return silent(Outcome.UNREACHABLE, "connect_timeout", text, started=started)
-        case aiohttp.ClientConnectorDNSError():
-            return silent(Outcome.UNREACHABLE, "dns", "The host name is not known.", started=started)
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | ssl.SSLError():
-            text = "TLS failed: the certificate is not trusted, expired or for another name."
-            return silent(Outcome.UNREACHABLE, "tls", text, started=started)
-        case aiohttp.ClientConnectorError():
-            text = "Connection refused: nothing listens at that address and port."
-            return silent(Outcome.UNREACHABLE, "refused", text, started=started)
-        case aiohttp.InvalidURL():
-            return silent(Outcome.UNREACHABLE, "address", "The address cannot be used. Correct it.", started=started)
-        case TimeoutError():
-            text = f"No answer within {read_timeout:.0f} seconds."
-            return silent(Outcome.UNKNOWN, "read_timeout", text, started=started)
-        case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
-            text = "The answer is not HTTP as an agent speaks it."
-            return silent(Outcome.UNKNOWN, "malformed_answer", text, started=started)
-        case aiohttp.ClientError() | OSError():
-            text = "The connection broke before the answer was complete."
-            return silent(Outcome.UNKNOWN, "disconnected", text, started=started)
-    logger.error("A request ended in %s", type(error).__name__, exc_info=error)
-    return silent(Outcome.UNKNOWN, "internal", "The console failed here; its log says how.", started=started)

@@ -71,11 +71,15 @@ def speaks_no_http(connection: socket.socket) -> None:
     connection.sendall(b"220 mail.example ESMTP ready\r\n")
 
 
+def raw(*parts: str) -> Answer:
+    return lambda connection: connection.sendall("".join(parts).encode())
+
+
 def with_httpx(target: Target) -> Reply:
     return single.versions(target)
 
 
-def with_aiohttp(target: Target) -> Reply:
+def with_fleet(target: Target) -> Reply:
     with Fleet(connect_timeout=1, read_timeout=0.5) as fleet:
         fleet.submit(Look(1, target))
         (looked,) = fleet.results(timeout=20)
@@ -83,7 +87,7 @@ def with_aiohttp(target: Target) -> Reply:
     return looked.versions
 
 
-@pytest.fixture(params=[with_httpx, with_aiohttp], ids=["httpx", "aiohttp"])
+@pytest.fixture(params=[with_httpx, with_fleet], ids=["httpx", "fleet"])
 def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ask:
     monkeypatch.setattr(single, "READ_SECONDS", 0.5)
     monkeypatch.setattr(single, "CONNECT_SECONDS", 1.0)
@@ -109,6 +113,19 @@ ANSWERS = [
     (says("429 Slow down", "{}", "Retry-After: 7"), Outcome.BUSY, "busy", "busy"),
     (says("503 Busy", '{"error": "reloading", "code": "busy"}'), Outcome.BUSY, "busy", "reloading"),
     (says("500 Oops", "Traceback"), Outcome.SERVER_ERROR, "server_error", "HTTP 500"),
+    (
+        raw('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n4\r\n":1}\r\n0\r\n\r\n'),
+        Outcome.OK,
+        "",
+        "",
+    ),
+    (raw('HTTP/1.1 200 OK\r\n\r\n{"a": 1}'), Outcome.OK, "", ""),  # it ends where the connection does
+    (raw('HTTP/1.0 200 OK\r\n\r\n{"a": 1}'), Outcome.OK, "", ""),
+    (raw('HTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{"a":1}'), Outcome.OK, "", ""),
+    (raw("HTTP/1.1 204 None\r\n\r\n"), Outcome.WRONG_PROTOCOL, "not_json", "not an agent"),
+    (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}"), Outcome.UNKNOWN, None, ""),
+    (raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 9\r\n\r\n{}   "), Outcome.UNKNOWN, None, ""),
+    (raw(""), Outcome.UNKNOWN, "disconnected", "broke"),
     (hangs, Outcome.UNKNOWN, "read_timeout", "No answer within"),
     (breaks_off, Outcome.UNKNOWN, None, ""),
     (speaks_no_http, Outcome.UNKNOWN, None, ""),
