@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 
-from console import audit
+from console import audit, sessions
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -37,6 +37,18 @@ def client_address(request: HttpRequest) -> str:
     if settings.BEHIND_PROXY and forwarded:
         return str(forwarded).rsplit(",", 1)[-1].strip()[:45]
     return str(request.META.get("REMOTE_ADDR", ""))[:45]
+
+
+class SessionSeen:
+    """Keeps the time at which a session was last used."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.user.is_authenticated:
+            sessions.touch(request)
+        return self.get_response(request)
 
 
 class HtmxLoginRedirect:

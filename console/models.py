@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 
 class User(AbstractUser):
@@ -41,6 +43,16 @@ class RoleBinding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user.username} is {self.role} of {self.environment_id}"
+
+
+class Session(AbstractBaseSession):
+    """One browser's session; `user` is empty until somebody has signed in. Read and ended by `console.sessions`."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
+    address = models.CharField(max_length=45, blank=True)
+    browser = models.CharField(max_length=60, blank=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now)
 
 
 class AuditEvent(models.Model):

@@ -33,6 +33,10 @@ INSTALLED_APPS = [
     "instances_app.apps.InstancesConfig",
     "configs_app.apps.ConfigsConfig",
     "sync_app.apps.SyncConfig",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "django_htmx",
     "csp",
     "django.contrib.auth",
@@ -51,7 +55,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "console.middleware.RequestFacts",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "console.middleware.SessionSeen",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -84,7 +90,14 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env_secret("REDIS_URL") or "redis://localhost:6379/0"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {
+    "default": {
+        "BACKEND": "console.cache.Cache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
+    }
+}
 
 AUTH_USER_MODEL = "console.User"
 AUTH_PASSWORD_VALIDATORS = [
@@ -98,6 +111,23 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # how long a link to set a password holds
+
+# Signing in (django-allauth). People are made by admins: no sign-up, no e-mail, only the addresses in console/urls.py.
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_ADAPTER = "console.signin.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_SESSION_REMEMBER = True  # as long as CONSOLE_SESSION_SECONDS, without asking
+ACCOUNT_FORMS = {
+    "login": "console.account_forms.SignInForm",
+    "change_password": "console.account_forms.PasswordForm",
+    "reauthenticate": "console.account_forms.ConfirmForm",
+}
+# Five wrong passwords for one name in five minutes, from anywhere; ten a minute from one address, for any names.
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "login": "60/m/ip"}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -111,6 +141,7 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # Security. Cookies are Secure as soon as people reach the console over https.
+SESSION_ENGINE = "console.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = env_int("CONSOLE_SESSION_SECONDS", 12 * 3600, minimum=60)

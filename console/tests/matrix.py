@@ -17,6 +17,11 @@ DO_REVIEW = (403, 403, 302, 302, 403, 404, 302)
 MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "home"): SIGNED_IN,
     ("GET", "login"): (302, 302, 302, 302, 302, 302, 200),
+    ("GET", "account_login"): (302, 302, 302, 302, 302, 302, 200),  # the same address, under allauth's name
+    ("GET", "account"): SIGNED_IN,
+    ("POST", "session-end"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "account_change_password"): SIGNED_IN,
+    ("GET", "account_reauthenticate"): SIGNED_IN,
     ("POST", "logout"): (302, 302, 302, 302, 302, 302, 302),
     ("GET", "audit"): SIGNED_IN,
     ("GET", "audit-event"): (200, 200, 200, 200, 200, 404, 302),

@@ -66,6 +66,8 @@ def arguments() -> dict[str, list[object]]:
 
 def which(name: str) -> str | None:
     """Which arguments an address takes."""
+    if name.startswith(("account", "session-")):
+        return None
     special = {
         "audit-event": "event",
         "live": "environment",
