@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account import forms as account
+from allauth.mfa.adapter import get_adapter as get_mfa_adapter
+from allauth.mfa.base import forms as mfa
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp import forms as totp
+from allauth.mfa.webauthn import forms as webauthn
 from django import forms
 from django.contrib.auth import password_validation
+from django.core.cache import cache
 
 
 class SignInForm(account.LoginForm):
@@ -30,6 +36,45 @@ class ConfirmForm(account.ReauthenticateForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         plain(self)
+
+
+class UsedOnce:
+    """A code of an app is good once, for as long as any clock may take it for current."""
+
+    SECONDS = 120
+
+    def clean_code(self) -> str:
+        code: str = super().clean_code()  # type: ignore[misc]
+        if self.authenticator.type == Authenticator.Type.TOTP:  # type: ignore[attr-defined]
+            digits = "".join(filter(str.isdigit, code))
+            if not cache.add(f"totp:{self.user.pk}:{digits}", 1, self.SECONDS):  # type: ignore[attr-defined]
+                raise get_mfa_adapter().validation_error("incorrect_code")
+        return code
+
+
+class CodeForm(UsedOnce, mfa.AuthenticateForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        plain(self, code="Code")
+
+
+class ConfirmCodeForm(UsedOnce, mfa.ReauthenticateForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        plain(self, code="Code from the app, or a recovery code")
+
+
+class AppForm(totp.ActivateTOTPForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        plain(self, code="Code that the app shows")
+
+
+class KeyForm(webauthn.AddWebAuthnForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        plain(self, name="Name of the key")
+        self.fields["name"].help_text = "So that you know which to remove when you lose it. Example: blue key, keyring"
 
 
 def plain(form: forms.Form, **labels: str) -> None:

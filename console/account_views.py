@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from console import sessions, signin
+from console import second_factor, sessions, signin
 from console.account_forms import password_rules
 from console.http import ConsoleRequest
 
@@ -68,7 +68,16 @@ def account_page(request: ConsoleRequest) -> HttpResponse:
         {"session": session, "mark": sessions.mark(session), "here": session.pk == request.session.session_key}
         for session in sessions.of(request.user)
     ]
-    context = {"sessions": rows, "others": len(rows) > 1, "password_rules": password_rules()}
+    factors = second_factor.of(request.user)
+    context = {
+        "sessions": rows,
+        "others": len(rows) > 1,
+        "password_rules": password_rules(),
+        "factors": factors,
+        "has_app": any(factor.type == "totp" for factor in factors),
+        "codes_left": second_factor.recovery_codes_left(request.user) if factors else 0,
+        "asked_by": second_factor.asked_by(request.user),
+    }
     return render(request, "account/account.html", context)
 
 

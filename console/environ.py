@@ -38,6 +38,14 @@ def env_list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in env_str(name, default).split(",") if item.strip()]
 
 
+def env_words(name: str, known: set[str]) -> frozenset[str]:
+    """Words from a list of known ones, separated by commas."""
+    words = frozenset(env_list(name))
+    if words - known:
+        raise ImproperlyConfigured(f"{name}: {', '.join(sorted(words - known))} is none of {', '.join(sorted(known))}.")
+    return words
+
+
 def env_secret(name: str) -> str:
     """The value of NAME, or the content of the file that NAME_FILE points at (mounted secrets)."""
     path = env_str(f"{name}_FILE")

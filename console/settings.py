@@ -15,6 +15,7 @@ from console.environ import (
     env_list,
     env_secret,
     env_str,
+    env_words,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -58,6 +59,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "console.middleware.SessionSeen",
+    "console.middleware.SecondFactorFirst",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -125,6 +127,22 @@ ACCOUNT_FORMS = {
     "login": "console.account_forms.SignInForm",
     "change_password": "console.account_forms.PasswordForm",
     "reauthenticate": "console.account_forms.ConfirmForm",
+}
+# Second factors: for everybody who wants one, and for whom these roles ask for one.
+SECOND_FACTOR_ROLES = env_words(
+    "CONSOLE_SECOND_FACTOR_ROLES", {"viewer", "operator", "approver", "admin", "auditor", "everybody"}
+)
+MFA_ADAPTER = "console.second_factor.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Webhook Console"
+MFA_TOTP_TOLERANCE = 1  # clocks differ, and people type slowly; a code is still good only once
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_FORMS = {
+    "authenticate": "console.account_forms.CodeForm",
+    "reauthenticate": "console.account_forms.ConfirmCodeForm",
+    "activate_totp": "console.account_forms.AppForm",
+    "add_webauthn": "console.account_forms.KeyForm",
 }
 # Five wrong passwords for one name in five minutes, from anywhere; ten a minute from one address, for any names.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "login": "60/m/ip"}

@@ -6,6 +6,7 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.authentication import get_authentication_records
+from allauth.core.exceptions import ImmediateHttpResponse
 from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
@@ -23,7 +24,7 @@ THROTTLED = (
     "Too many wrong passwords or codes for this name, or from this address. Wait five minutes, then try again; until "
     "then even the right one is refused."
 )
-SECOND_FACTORS = {"totp": "authenticator app", "webauthn": "security key", "recovery_codes": "recovery code"}
+FACTORS = {"totp": "authenticator app", "webauthn": "security key", "recovery_codes": "recovery codes"}
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -61,10 +62,12 @@ class AccountAdapter(DefaultAccountAdapter):
         record_refused(known, typed=credentials.get("username", ""), why="password")
 
     def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
+        if not user.is_active:  # switched off between the password and the second factor
+            raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
         super().login(request, user)
         records = get_authentication_records(request, user)
         methods = [str(record["method"]) for record in records]
-        factors = [SECOND_FACTORS[record["type"]] for record in records if record["method"] == "mfa"]
+        factors = [FACTORS[record["type"]] for record in records if record["method"] == "mfa"]
         how = "single sign-on" if "socialaccount" in methods else "password"
         sessions.begin(request, how=how)
         with transaction.atomic():

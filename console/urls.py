@@ -1,6 +1,7 @@
 from django.urls import include, path
 
 from console import account_views, views
+from console import second_factor_views as factor
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -12,6 +13,15 @@ urlpatterns = [
     path("login/", account_views.SignIn.as_view(), name="account_login"),
     path("account/password/", account_views.PasswordChange.as_view(), name="account_change_password"),
     path("account/confirm/", account_views.Confirm.as_view(), name="account_reauthenticate"),
+    path("login/code/", factor.Authenticate.as_view(), name="mfa_authenticate"),
+    path("account/confirm/code/", factor.ConfirmByCode.as_view(), name="mfa_reauthenticate"),
+    path("account/confirm/key/", factor.ConfirmByKey.as_view(), name="mfa_reauthenticate_webauthn"),
+    path("account/app/", factor.AddApp.as_view(), name="mfa_activate_totp"),
+    path("account/app/remove/", factor.RemoveApp.as_view(), name="mfa_deactivate_totp"),
+    path("account/keys/", factor.AddKey.as_view(), name="mfa_add_webauthn"),
+    path("account/keys/<int:pk>/remove/", factor.RemoveKey.as_view(), name="mfa_remove_webauthn"),
+    path("account/codes/", factor.RecoveryCodes.as_view(), name="mfa_view_recovery_codes"),
+    path("account/codes/new/", factor.NewRecoveryCodes.as_view(), name="mfa_generate_recovery_codes"),
     path("audit/", views.audit_trail, name="audit"),
     path("audit/<int:sequence>/", views.audit_event, name="audit-event"),
     path("live/<slug:environment>/", views.live_stream, name="live"),

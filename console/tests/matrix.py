@@ -22,6 +22,16 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "session-end"): (302, 302, 302, 302, 302, 302, 302),
     ("GET", "account_change_password"): SIGNED_IN,
     ("GET", "account_reauthenticate"): SIGNED_IN,
+    ("GET", "mfa_authenticate"): (302, 302, 302, 302, 302, 302, 302),  # only in the middle of signing in
+    # These ask for the password first, unless somebody has just signed in.
+    ("GET", "mfa_reauthenticate"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "mfa_reauthenticate_webauthn"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "mfa_activate_totp"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "mfa_deactivate_totp"): (404, 404, 404, 404, 404, 404, 302),
+    ("GET", "mfa_add_webauthn"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "mfa_remove_webauthn"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "mfa_view_recovery_codes"): (404, 404, 404, 404, 404, 404, 302),
+    ("GET", "mfa_generate_recovery_codes"): (302, 302, 302, 302, 302, 302, 302),
     ("POST", "logout"): (302, 302, 302, 302, 302, 302, 302),
     ("GET", "audit"): SIGNED_IN,
     ("GET", "audit-event"): (200, 200, 200, 200, 200, 404, 302),
