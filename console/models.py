@@ -15,6 +15,7 @@ class User(AbstractUser):
     """A person. Superusers are admins of every environment."""
 
     auditor = models.BooleanField(default=False, help_text="May read everything, everywhere, and change nothing.")
+    auditor_from_sso = models.BooleanField(default=False)  # given by single sign-on, which may take it away again
 
     class Meta(AbstractUser.Meta):
         pass
@@ -34,6 +35,7 @@ class RoleBinding(models.Model):
     # By name: people stand below instances_app, which must not be imported here.
     environment = models.ForeignKey("instances_app.Environment", on_delete=models.CASCADE, related_name="role_bindings")
     role = models.CharField(max_length=20, choices=Role.choices)
+    from_sso = models.BooleanField(default=False)  # read again at each single sign-on; others are made by hand
 
     class Meta:
         constraints = [

@@ -11,11 +11,13 @@ from console.environ import (
     celery_broker,
     database_settings,
     env_bool,
+    env_grants,
     env_int,
     env_list,
     env_secret,
     env_str,
     env_words,
+    sso_provider,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -146,6 +148,18 @@ MFA_FORMS = {
 }
 # Five wrong passwords for one name in five minutes, from anywhere; ten a minute from one address, for any names.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "login": "60/m/ip"}
+
+# Single sign-on (OpenID Connect), off without an issuer. Groups decide who gets in and with which roles.
+OIDC_ISSUER = env_str("CONSOLE_OIDC_ISSUER").rstrip("/")
+OIDC_CLIENT_ID = env_str("CONSOLE_OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env_secret("CONSOLE_OIDC_CLIENT_SECRET")
+OIDC_NAME = env_str("CONSOLE_OIDC_NAME") or "single sign-on"
+OIDC_GROUPS_CLAIM = env_str("CONSOLE_OIDC_GROUPS_CLAIM") or "groups"
+OIDC_ROLES = env_grants("CONSOLE_OIDC_ROLES", {"viewer", "operator", "approver", "admin"})
+SOCIALACCOUNT_ADAPTER = "console.sso.SsoAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # the button is a link: form-action of our policy names no other site
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": sso_provider(OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME)}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

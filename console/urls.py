@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from console import account_views, views
+from console import account_views, sso, views
 from console import second_factor_views as factor
 
 urlpatterns = [
@@ -13,6 +13,8 @@ urlpatterns = [
     path("login/", account_views.SignIn.as_view(), name="account_login"),
     path("account/password/", account_views.PasswordChange.as_view(), name="account_change_password"),
     path("account/confirm/", account_views.Confirm.as_view(), name="account_reauthenticate"),
+    path("login/sso/", sso.start, {"provider_id": sso.PROVIDER}, name="openid_connect_login"),
+    path("login/sso/callback/", sso.callback, {"provider_id": sso.PROVIDER}, name="openid_connect_callback"),
     path("login/code/", factor.Authenticate.as_view(), name="mfa_authenticate"),
     path("account/confirm/code/", factor.ConfirmByCode.as_view(), name="mfa_reauthenticate"),
     path("account/confirm/key/", factor.ConfirmByKey.as_view(), name="mfa_reauthenticate_webauthn"),

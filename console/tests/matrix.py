@@ -22,6 +22,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "session-end"): (302, 302, 302, 302, 302, 302, 302),
     ("GET", "account_change_password"): SIGNED_IN,
     ("GET", "account_reauthenticate"): SIGNED_IN,
+    ("GET", "openid_connect_login"): (404, 404, 404, 404, 404, 404, 404),  # single sign-on is not set up
+    ("GET", "openid_connect_callback"): (404, 404, 404, 404, 404, 404, 404),
     ("GET", "mfa_authenticate"): (302, 302, 302, 302, 302, 302, 302),  # only in the middle of signing in
     # These ask for the password first, unless somebody has just signed in.
     ("GET", "mfa_reauthenticate"): (302, 302, 302, 302, 302, 302, 302),

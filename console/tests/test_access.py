@@ -68,7 +68,7 @@ def which(name: str) -> str | None:
     """Which arguments an address takes."""
     if name == "mfa_remove_webauthn":
         return "rollout"  # a number; none of these people has a key
-    if name.startswith(("account", "session-", "mfa_")):
+    if name.startswith(("account", "session-", "mfa_", "openid_")):
         return None
     special = {
         "audit-event": "event",
