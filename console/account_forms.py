@@ -85,5 +85,6 @@ def plain(form: forms.Form, **labels: str) -> None:
 
 
 def password_rules() -> str:
-    """What the site asks of a password, in one line."""
-    return " ".join(password_validation.password_validators_help_texts())
+    """What AUTH_PASSWORD_VALIDATORS ask, in one line."""
+    lengths = [getattr(rule, "min_length", 0) for rule in password_validation.get_default_password_validators()]
+    return f"At least {max(lengths)} characters; none of the common passwords; not your name."

@@ -14,9 +14,10 @@ from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from console import second_factor, sessions, signin
+from console import abilities, second_factor, sessions, signin
 from console.account_forms import password_rules
 from console.http import ConsoleRequest
+from instances_app.models import Environment
 
 
 class SignIn(account.LoginView):
@@ -82,6 +83,10 @@ def account_page(request: ConsoleRequest) -> HttpResponse:
         "has_app": any(factor.type == "totp" for factor in factors),
         "codes_left": second_factor.recovery_codes_left(request.user) if factors else 0,
         "asked_by": second_factor.asked_by(request.user),
+        "abilities": [
+            (environment, abilities.of(request.user, environment))
+            for environment in Environment.objects.visible_to(request.user)
+        ],
     }
     return render(request, "account/account.html", context)
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import Group
+from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
 
 def add(username: str, *, name: str = "", superuser: bool = False, actor: User | None, password: str = "") -> User:
     """Somebody new. Without a password they cannot sign in before they have used `link`."""
-    person = User(username=username.strip(), first_name=name.strip(), is_superuser=superuser, is_staff=superuser)
+    person = User(username=username.strip(), first_name=name.strip(), is_superuser=superuser)
     if User.objects.filter(username__iexact=person.username).exists():
         raise Refused(f"There is somebody called {person.username} already.")
-    person.set_password(password or None)
     try:
         person.full_clean(exclude=["password"])
+        if password:
+            validate_password(password, person)
     except ValidationError as error:
         raise Refused(" ".join(error.messages)) from None
+    person.set_password(password or None)
     with transaction.atomic():
         person.save()
         audit.record("person.added", actor=actor, target=person, superuser=superuser)
@@ -76,8 +79,8 @@ def set_standing(person: User, *, auditor: bool, superuser: bool, actor: User) -
             _keep_a_site_admin(person)
         if person.auditor != auditor:
             person.auditor, person.auditor_from_sso = auditor, False
-        person.is_superuser = person.is_staff = superuser
-        person.save(update_fields=["auditor", "auditor_from_sso", "is_superuser", "is_staff"])
+        person.is_superuser = superuser
+        person.save(update_fields=["auditor", "auditor_from_sso", "is_superuser"])
         audit.record("person.changed", actor=actor, target=person, before=before, after=after)
 
 

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from console import account_views, sso, views
+from console import account_views, people_views, sso, views
 from console import second_factor_views as factor
 
 urlpatterns = [
@@ -24,6 +24,13 @@ urlpatterns = [
     path("account/keys/<int:pk>/remove/", factor.RemoveKey.as_view(), name="mfa_remove_webauthn"),
     path("account/codes/", factor.RecoveryCodes.as_view(), name="mfa_view_recovery_codes"),
     path("account/codes/new/", factor.NewRecoveryCodes.as_view(), name="mfa_generate_recovery_codes"),
+    path("welcome/<uidb64>/<token>/", people_views.Welcome.as_view(), name="welcome"),
+    path("people/", people_views.people_list, name="people"),
+    path("people/new/", people_views.person_new, name="person-new"),
+    path("people/groups/", people_views.groups, name="groups"),
+    path("people/<int:pk>/", people_views.person, name="person"),
+    path("people/<int:pk>/<slug:deed>/", people_views.person_act, name="person-act"),
+    path("e/<slug:environment>/people/", people_views.environment_people, name="environment-people"),
     path("audit/", views.audit_trail, name="audit"),
     path("audit/<int:sequence>/", views.audit_event, name="audit-event"),
     path("live/<slug:environment>/", views.live_stream, name="live"),

@@ -14,6 +14,8 @@ DO_WORK = (403, 302, 403, 302, 403, 404, 302)  # a deed of theirs: done, then re
 DO_CHECK = (403, 302, 302, 302, 403, 404, 302)
 DO_REVIEW = (403, 403, 302, 302, 403, 404, 302)
 
+SITE_ADMINS = (403, 403, 403, 403, 403, 403, 302)  # not even an environment's admin
+
 MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "home"): SIGNED_IN,
     ("GET", "login"): (302, 302, 302, 302, 302, 302, 200),
@@ -35,6 +37,15 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "mfa_view_recovery_codes"): (404, 404, 404, 404, 404, 404, 302),
     ("GET", "mfa_generate_recovery_codes"): (302, 302, 302, 302, 302, 302, 302),
     ("POST", "logout"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "welcome"): (200, 200, 200, 200, 200, 200, 200),  # says that the link no longer works
+    ("GET", "people"): SITE_ADMINS,
+    ("GET", "person-new"): SITE_ADMINS,
+    ("GET", "groups"): SITE_ADMINS,
+    ("POST", "groups"): SITE_ADMINS,
+    ("GET", "person"): SITE_ADMINS,
+    ("POST", "person-act"): SITE_ADMINS,
+    ("GET", "environment-people"): (403, 403, 403, 200, 403, 404, 302),
+    ("POST", "environment-people"): (403, 403, 403, 302, 403, 404, 302),
     ("GET", "audit"): SIGNED_IN,
     ("GET", "audit-event"): (200, 200, 200, 200, 200, 404, 302),
     ("GET", "live"): READ,

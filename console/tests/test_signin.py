@@ -129,7 +129,7 @@ def test_a_weak_password_is_refused_with_the_rule_it_breaks(password: str) -> No
     answer = client.post(reverse("account_change_password"), fields)
     assert answer.status_code == 422
     assert answer.context["form"].errors["password1"]
-    assert "at least 12 characters" in answer.content.decode()
+    assert "At least 12 characters" in answer.content.decode()
 
 
 def test_ones_sign_ins_are_listed_and_any_of_them_ended(olga: User, address: str) -> None:
