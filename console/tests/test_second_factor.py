@@ -176,6 +176,21 @@ def test_a_lost_one_is_removed_by_a_command_that_ends_the_sessions(adam: User) -
         call_command("remove_second_factor", "nobody")
 
 
+def test_an_admin_of_the_site_removes_a_lost_one_on_the_persons_page(adam: User) -> None:
+    client, root = Client(), testing.person("root")
+    User.objects.filter(pk=root.pk).update(is_superuser=True)
+    sign_in(client, adam)
+    set_up(client)
+    admin = Client()
+    admin.force_login(root)
+    assert "Authenticator app" in admin.get(reverse("person", args=[adam.pk])).content.decode()
+    for said in ("Removed: authenticator app, recovery codes", "has no second factor"):
+        answer = admin.post(reverse("person-act", args=[adam.pk, "second-factor"]), follow=True)
+        assert said in answer.content.decode()
+    assert client.get(reverse("account")).status_code == 302
+    assert AuditEvent.objects.get(action="second_factor.removed").actor_name == "root"
+
+
 def test_no_secret_of_a_second_factor_is_in_the_database_and_resealing_renews_them(adam: User, settings: Any) -> None:
     older, newer = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     settings.SEAL_KEYS = [older]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from cryptography.fernet import Fernet
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from console import sessions, testing
 from console.models import AuditEvent, Session, User
@@ -178,6 +180,16 @@ def test_a_session_under_a_lost_key_asks_to_sign_in_again(olga: User, settings: 
     sign_in(client, olga)
     settings.SEAL_KEYS = [Fernet.generate_key().decode()]
     assert client.get(reverse("account"))["Location"].startswith(reverse("login"))
+
+
+def test_a_session_keeps_when_it_was_last_used_and_that_changes_once_a_minute(olga: User) -> None:
+    client = Client()
+    sign_in(client, olga)
+    for age, moved in ((30, False), (90, True)):
+        seen = timezone.now() - timedelta(seconds=age)
+        Session.objects.filter(user=olga).update(seen_at=seen)
+        client.get(reverse("home"))
+        assert (Session.objects.get(user=olga).seen_at > seen) is moved
 
 
 def test_expired_sessions_are_swept_when_somebody_signs_in(olga: User) -> None:

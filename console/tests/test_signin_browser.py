@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 
-from console import testing
+from console import people, testing
 from console.models import AuditEvent, User
+from console.testing_oidc import CLIENT, SECRET, Provider
 from console.testing_processes import Web, until
 
 if TYPE_CHECKING:
@@ -96,3 +97,60 @@ def test_a_browser_without_the_key_says_so_on_the_page(
     page.goto(f"{web_process.url}/account/keys/")
     page.get_by_role("button", name="Add key").click()
     page.locator("[data-key-problem]").filter(has_text="key").wait_for()
+
+
+@pytest.fixture
+def provider(oidc_provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
+    """Asked for before `web_process`, which reads the variables as it starts."""
+    monkeypatch.setenv("CONSOLE_OIDC_ISSUER", oidc_provider.issuer)
+    monkeypatch.setenv("CONSOLE_OIDC_CLIENT_ID", CLIENT)
+    monkeypatch.setenv("CONSOLE_OIDC_CLIENT_SECRET", SECRET)
+    monkeypatch.setenv("CONSOLE_OIDC_NAME", "Example ID")
+    monkeypatch.setenv("CONSOLE_OIDC_ROLES", "ops=operator@staging")
+    oidc_provider.claims = {"sub": "1001", "preferred_username": "ada", "groups": ["ops"]}
+    return oidc_provider
+
+
+def test_single_sign_on_set_up_by_environment_variables_leads_to_the_page_one_wanted(
+    provider: Provider, olga: User, open_page: Callable[..., Page], web_process: Web
+) -> None:
+    page = open_page()
+    page.goto(f"{web_process.url}/e/staging/")
+    page.get_by_role("link", name="Sign in with Example ID").click()
+    page.wait_for_url(f"{web_process.url}/e/staging/")
+    page.get_by_role("link", name="ada", exact=True).click()
+    page.get_by_text("ada is operator by single sign-on").first.wait_for()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_somebody_is_added_lets_themselves_in_and_is_given_a_role(
+    open_page: Callable[..., Page], web_process: Web, olga: User, *, scripts: bool
+) -> None:
+    people.set_standing(olga, auditor=False, superuser=True, actor=olga)
+    admin, newcomer = open_page(java_script_enabled=scripts), open_page(java_script_enabled=scripts)
+    start(admin, web_process.url, olga)
+    admin.get_by_role("link", name="People").click()
+    admin.get_by_role("link", name="Add person").click()
+    name = f"ada-{uuid.uuid4().hex[:8]}"
+    admin.get_by_label("Username").fill(name)
+    admin.get_by_role("button", name="Add person").click()
+
+    newcomer.goto(admin.locator("#link").input_value())
+    newcomer.get_by_label("Password").fill("seven-green-kettles")
+    newcomer.get_by_label("The same once more").fill("seven-green-kettles")
+    newcomer.get_by_role("button", name="Set password").click()
+    newcomer.get_by_text("Your password is set").wait_for()
+    newcomer.get_by_label("Username").fill(name)
+    newcomer.get_by_label("Password").fill("seven-green-kettles")
+    newcomer.get_by_role("button", name="Sign in").click()
+    newcomer.wait_for_url(f"{web_process.url}/")
+    assert newcomer.get_by_role("link", name="staging").count() == 0
+
+    admin.goto(f"{web_process.url}/e/staging/people/")
+    admin.get_by_label("Person").select_option(name)
+    admin.locator("#new-viewer").check()
+    admin.get_by_role("button", name="Give these roles").click()
+    admin.get_by_text(f"The roles of {name} are saved").wait_for()
+    newcomer.reload()
+    newcomer.get_by_role("link", name="staging").first.click()
+    newcomer.wait_for_url(f"{web_process.url}/e/staging/")
