@@ -54,6 +54,16 @@ def roles(user: User | AnonymousUser, environment: Environment) -> frozenset[str
     return frozenset(held)
 
 
+def held_anywhere(user: User) -> frozenset[str]:
+    """Every role this person holds in some environment; superusers are admins, the auditor's flag is a role."""
+    held = set(RoleBinding.objects.filter(user=user).values_list("role", flat=True))
+    if user.is_superuser:
+        held.add(Role.ADMIN)
+    if user.auditor:
+        held.add(AUDITOR)
+    return frozenset(held)
+
+
 def allows(user: User | AnonymousUser, verb: str, environment: Environment) -> bool:
     return bool(VERBS[verb] & roles(user, environment))
 

@@ -38,6 +38,29 @@ def env_list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in env_str(name, default).split(",") if item.strip()]
 
 
+def env_words(name: str, known: set[str]) -> frozenset[str]:
+    """Words from a list of known ones, separated by commas."""
+    words = frozenset(env_list(name))
+    if words - known:
+        raise ImproperlyConfigured(f"{name}: {', '.join(sorted(words - known))} is none of {', '.join(sorted(known))}.")
+    return words
+
+
+def env_grants(name: str, roles: set[str]) -> list[tuple[str, str, str]]:
+    """``ops=operator@staging,root=admin@*,audit=auditor`` as group, role and environment (empty for the auditor)."""
+    grants = []
+    for item in env_list(name):
+        group, _, grant = item.rpartition("=")
+        role, _, environment = grant.partition("@")
+        if not group or not (grant == "auditor" or (role in roles and environment)):
+            raise ImproperlyConfigured(
+                f"{name}: {item!r} must be group=role@environment, group=role@* or group=auditor; the roles are "
+                f"{', '.join(sorted(roles))}."
+            )
+        grants.append((group.strip(), role, environment))
+    return grants
+
+
 def env_secret(name: str) -> str:
     """The value of NAME, or the content of the file that NAME_FILE points at (mounted secrets)."""
     path = env_str(f"{name}_FILE")
@@ -75,6 +98,21 @@ def database_settings(url: str, *, pool: int = 0) -> dict[str, Any]:
             "connect_timeout": 5,
             **({"pool": {"min_size": 1, "max_size": pool, "timeout": 5}} if pool else {}),
         },
+    }
+
+
+def sso_provider(issuer: str, client_id: str, secret: str, name: str) -> dict[str, Any]:
+    """allauth's settings for the one OpenID Connect provider; none without an issuer."""
+    if not issuer:
+        return {"APPS": []}
+    host = urlsplit(issuer).hostname
+    if not issuer.startswith("https://") and host not in {"localhost", "127.0.0.1", "::1"}:
+        raise ImproperlyConfigured("CONSOLE_OIDC_ISSUER must start with https://: who listens would get in.")
+    if not client_id or not secret:
+        raise ImproperlyConfigured("CONSOLE_OIDC_ISSUER needs CONSOLE_OIDC_CLIENT_ID and CONSOLE_OIDC_CLIENT_SECRET.")
+    settings = {"server_url": issuer, "oauth_pkce_enabled": True}
+    return {
+        "APPS": [{"provider_id": "sso", "name": name, "client_id": client_id, "secret": secret, "settings": settings}]
     }
 
 

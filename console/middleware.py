@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import resolve_url
+from django.shortcuts import redirect, resolve_url
+from django.urls import reverse
 
-from console import audit
+from console import audit, second_factor, sessions
+from console.models import User
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -37,6 +39,43 @@ def client_address(request: HttpRequest) -> str:
     if settings.BEHIND_PROXY and forwarded:
         return str(forwarded).rsplit(",", 1)[-1].strip()[:45]
     return str(request.META.get("REMOTE_ADDR", ""))[:45]
+
+
+class SessionSeen:
+    """Keeps the time at which a session was last used."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.user.is_authenticated:
+            sessions.touch(request)
+        return self.get_response(request)
+
+
+class SecondFactorFirst:
+    """Who holds a role that asks for a second factor and has none sets one up, and can do nothing else before."""
+
+    WITHOUT = frozenset({"login", "account_login", "logout", "healthz", "account", "session-end"})
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: object, args: object, kwargs: object) -> HttpResponse | None:
+        match = request.resolver_match
+        name = (match.url_name or "") if match else ""
+        if name in self.WITHOUT or name.startswith(("account_", "mfa_")) or not isinstance(request.user, User):
+            return None
+        if not second_factor.is_missing(request.user):
+            return None
+        if name == "live":
+            return HttpResponse("A second factor is missing.", status=403, content_type="text/plain")
+        if request.headers.get("HX-Request") == "true":
+            return HttpResponse(status=204, headers={"HX-Redirect": reverse("account")})
+        return redirect("account")
 
 
 class HtmxLoginRedirect:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 
 class User(AbstractUser):
     """A person. Superusers are admins of every environment."""
 
     auditor = models.BooleanField(default=False, help_text="May read everything, everywhere, and change nothing.")
+    auditor_from_sso = models.BooleanField(default=False)  # given by single sign-on, which may take it away again
 
     class Meta(AbstractUser.Meta):
         pass
@@ -32,6 +35,7 @@ class RoleBinding(models.Model):
     # By name: people stand below instances_app, which must not be imported here.
     environment = models.ForeignKey("instances_app.Environment", on_delete=models.CASCADE, related_name="role_bindings")
     role = models.CharField(max_length=20, choices=Role.choices)
+    from_sso = models.BooleanField(default=False)  # read again at each single sign-on; others are made by hand
 
     class Meta:
         constraints = [
@@ -41,6 +45,16 @@ class RoleBinding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user.username} is {self.role} of {self.environment_id}"
+
+
+class Session(AbstractBaseSession):
+    """One browser's session; `user` is empty until somebody has signed in. Read and ended by `console.sessions`."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
+    address = models.CharField(max_length=45, blank=True)
+    browser = models.CharField(max_length=60, blank=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now)
 
 
 class AuditEvent(models.Model):

@@ -1,6 +1,7 @@
 """Sealing everything with the first of CONSOLE_SEAL_KEYS, so that older ones can be forgotten.
 
-Every column whose name ends in `_sealed` takes part, whichever app it belongs to.
+Every column whose name ends in `_sealed` takes part, whichever app it belongs to, and MEMBERS of JSON columns that are
+not ours to name.
 """
 
 from __future__ import annotations
@@ -10,25 +11,48 @@ from dataclasses import dataclass, field
 
 from django.apps import apps
 from django.db import connection, models, transaction
+from django.db.models import F, Func, JSONField, Value
 
 from console import audit, sealing
 
 BATCH = 50  # rows read at once; a document may have megabytes
+MEMBERS = [("mfa.Authenticator", "data", member) for member in ("secret", "seed")]  # of apps and of recovery codes
 
 
 @dataclass(slots=True)
 class Column:
-    """One sealed column and how far it is: rows seen, rows under an older key, rows that no key opens."""
+    """One sealed column, or one member of a JSON column, and how far it is: rows seen, rows under an older key, rows
+    that no key opens."""
 
     model: type[models.Model]
     name: str
+    member: str = ""
     total: int = 0
     seen: int = 0
     older: int = 0
     broken: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return f"{self.model._meta.model_name}.{self.name}"
+        return ".".join(filter(None, (self.model._meta.model_name, self.name, self.member)))
+
+    def rows(self) -> models.QuerySet[models.Model]:
+        found = self.model._base_manager.all()
+        return found.filter(**{f"{self.name}__has_key": self.member}) if self.member else found
+
+    @property
+    def path(self) -> str:
+        return f"{self.name}__{self.member}" if self.member else self.name
+
+    def stored(self, sealed: bytes) -> bytes | str:
+        """A seal as this column holds it: JSON holds text."""
+        return sealed.decode("ascii") if self.member else sealed
+
+    def changed(self, sealed: bytes) -> object:
+        """What an UPDATE sets the column to."""
+        if not self.member:
+            return sealed
+        seal = Value(sealed.decode("ascii"), output_field=JSONField())
+        return Func(F(self.name), Value(f"{{{self.member}}}"), seal, function="jsonb_set", output_field=JSONField())
 
 
 Progress = Callable[[Column], None]
@@ -57,7 +81,14 @@ def _columns() -> Iterator[Column]:
     for model in apps.get_models():
         for column in model._meta.concrete_fields:
             if isinstance(column, models.BinaryField) and column.name.endswith("_sealed"):
-                yield Column(model, column.name, total=model._base_manager.count())
+                yield _counted(Column(model, column.name))
+    for label, name, member in MEMBERS:
+        yield _counted(Column(apps.get_model(label), name, member))
+
+
+def _counted(column: Column) -> Column:
+    column.total = column.rows().count()
+    return column
 
 
 def _each(column: Column, progress: Progress, change: Callable[[Column, int, bytes], bool]) -> Column:
@@ -75,8 +106,8 @@ def _each(column: Column, progress: Progress, change: Callable[[Column, int, byt
 
 
 def _batch(column: Column, last: int) -> list[tuple[int, bytes]]:
-    rows = column.model._base_manager.filter(pk__gt=last).order_by("pk").values_list("pk", column.name)[:BATCH]
-    return [(pk, bytes(sealed)) for pk, sealed in rows]
+    rows = column.rows().filter(pk__gt=last).order_by("pk").values_list("pk", column.path)[:BATCH]
+    return [(pk, sealed.encode() if isinstance(sealed, str) else bytes(sealed)) for pk, sealed in rows]
 
 
 def _note(column: Column, pk: int, sealed: bytes) -> bool:
@@ -89,5 +120,5 @@ def _reseal_row(column: Column, pk: int, sealed: bytes) -> bool:
     with transaction.atomic(), connection.cursor() as cursor:
         # Revisions are immutable: their trigger lets a transaction that says so change the seal, and nothing else.
         cursor.execute("SELECT set_config('console.resealing', 'on', true)")
-        unchanged = column.model._base_manager.filter(pk=pk, **{column.name: sealed})
-        return unchanged.update(**{column.name: new}) == 1
+        unchanged = column.rows().filter(pk=pk, **{column.path: column.stored(sealed)})
+        return unchanged.update(**{column.name: column.changed(new)}) == 1

@@ -11,10 +11,13 @@ from console.environ import (
     celery_broker,
     database_settings,
     env_bool,
+    env_grants,
     env_int,
     env_list,
     env_secret,
     env_str,
+    env_words,
+    sso_provider,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -33,6 +36,10 @@ INSTALLED_APPS = [
     "instances_app.apps.InstancesConfig",
     "configs_app.apps.ConfigsConfig",
     "sync_app.apps.SyncConfig",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "django_htmx",
     "csp",
     "django.contrib.auth",
@@ -51,7 +58,10 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "console.middleware.RequestFacts",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "console.middleware.SessionSeen",
+    "console.middleware.SecondFactorFirst",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -84,7 +94,14 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env_secret("REDIS_URL") or "redis://localhost:6379/0"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {
+    "default": {
+        "BACKEND": "console.cache.Cache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
+    }
+}
 
 AUTH_USER_MODEL = "console.User"
 AUTH_PASSWORD_VALIDATORS = [
@@ -98,6 +115,51 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # how long a link to set a password holds
+
+# Signing in (django-allauth). People are made by admins: no sign-up, no e-mail, only the addresses in console/urls.py.
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_ADAPTER = "console.signin.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_SESSION_REMEMBER = True  # as long as CONSOLE_SESSION_SECONDS, without asking
+ACCOUNT_FORMS = {
+    "login": "console.account_forms.SignInForm",
+    "change_password": "console.account_forms.PasswordForm",
+    "reauthenticate": "console.account_forms.ConfirmForm",
+}
+# Second factors: for everybody who wants one, and for whom these roles ask for one.
+SECOND_FACTOR_ROLES = env_words(
+    "CONSOLE_SECOND_FACTOR_ROLES", {"viewer", "operator", "approver", "admin", "auditor", "everybody"}
+)
+MFA_ADAPTER = "console.second_factor.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Webhook Console"
+MFA_TOTP_TOLERANCE = 1  # clocks differ, and people type slowly; a code is still good only once
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_FORMS = {
+    "authenticate": "console.account_forms.CodeForm",
+    "reauthenticate": "console.account_forms.ConfirmCodeForm",
+    "activate_totp": "console.account_forms.AppForm",
+    "add_webauthn": "console.account_forms.KeyForm",
+}
+# Five wrong passwords for one name in five minutes, from anywhere; ten a minute from one address, for any names.
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "login": "60/m/ip"}
+
+# Single sign-on (OpenID Connect), off without an issuer. Groups decide who gets in and with which roles.
+OIDC_ISSUER = env_str("CONSOLE_OIDC_ISSUER").rstrip("/")
+OIDC_CLIENT_ID = env_str("CONSOLE_OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env_secret("CONSOLE_OIDC_CLIENT_SECRET")
+OIDC_NAME = env_str("CONSOLE_OIDC_NAME") or "single sign-on"
+OIDC_GROUPS_CLAIM = env_str("CONSOLE_OIDC_GROUPS_CLAIM") or "groups"
+OIDC_ROLES = env_grants("CONSOLE_OIDC_ROLES", {"viewer", "operator", "approver", "admin"})
+SOCIALACCOUNT_ADAPTER = "console.sso.SsoAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # the button is a link: form-action of our policy names no other site
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": sso_provider(OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME)}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -111,6 +173,7 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # Security. Cookies are Secure as soon as people reach the console over https.
+SESSION_ENGINE = "console.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = env_int("CONSOLE_SESSION_SECONDS", 12 * 3600, minimum=60)

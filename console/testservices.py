@@ -18,7 +18,7 @@ for entry in (str(ROOT / "agent"), str(ROOT)):
     if entry not in sys.path:
         sys.path.insert(0, entry)
 
-pytest_plugins = ["console.browser", "console.testing_database", "console.testing_processes"]
+pytest_plugins = ["console.browser", "console.testing_database", "console.testing_oidc", "console.testing_processes"]
 
 if "DATABASE_URL" not in os.environ:
     from console.embedded import services

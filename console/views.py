@@ -1,13 +1,11 @@
-"""The site's own pages: home, sign-in, audit trail, live stream, health."""
+"""The site's own pages: home, audit trail, live stream, health."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import AuthenticationForm
 from django.db import connection, transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -125,31 +123,6 @@ def healthz(request: HttpRequest) -> HttpResponse:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return HttpResponse("ok\n", content_type="text/plain")
-
-
-class SignIn(auth_views.LoginView):
-    redirect_authenticated_user = True
-
-    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        response = super().form_valid(form)
-        with transaction.atomic():
-            audit.record("session.started", actor=_user(form.get_user()))
-        return response
-
-    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        typed = str(form.data.get("username", ""))[:150]
-        with transaction.atomic():
-            # What was typed is data, not an actor: nobody has proved to be that person.
-            audit.record("session.refused", actor=None, actor_name="nobody", typed=typed)
-        return self.render_to_response(self.get_context_data(form=form), status=422)
-
-
-class SignOut(auth_views.LogoutView):
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(request.user, User):
-            with transaction.atomic():
-                audit.record("session.ended", actor=request.user)
-        return super().post(request, *args, **kwargs)
 
 
 def denied(request: HttpRequest, exception: Exception) -> HttpResponse:

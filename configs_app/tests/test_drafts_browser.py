@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from django.contrib.sessions.models import Session
 
 from configs_app import changes
 from configs_app.models import Change
 from console import testing
+from console.models import Session
 from console.testing import Cast
 from console.testing_processes import Web, until
 

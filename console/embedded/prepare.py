@@ -10,4 +10,7 @@ from django.core.management import call_command
 if __name__ == "__main__":
     django.setup()
     call_command("migrate", verbosity=0, interactive=False)
-    call_command("seed_demo" if sys.argv[1] == "demo" else "first_admin")
+    if sys.argv[1] == "demo":
+        call_command("seed_demo")
+    else:
+        call_command("create_admin", first=True)

@@ -14,10 +14,38 @@ DO_WORK = (403, 302, 403, 302, 403, 404, 302)  # a deed of theirs: done, then re
 DO_CHECK = (403, 302, 302, 302, 403, 404, 302)
 DO_REVIEW = (403, 403, 302, 302, 403, 404, 302)
 
+SITE_ADMINS = (403, 403, 403, 403, 403, 403, 302)  # not even an environment's admin
+
 MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "home"): SIGNED_IN,
     ("GET", "login"): (302, 302, 302, 302, 302, 302, 200),
+    ("GET", "account_login"): (302, 302, 302, 302, 302, 302, 200),  # the same address, under allauth's name
+    ("GET", "account"): SIGNED_IN,
+    ("POST", "session-end"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "account_change_password"): SIGNED_IN,
+    ("GET", "account_reauthenticate"): SIGNED_IN,
+    ("GET", "openid_connect_login"): (404, 404, 404, 404, 404, 404, 404),  # single sign-on is not set up
+    ("GET", "openid_connect_callback"): (404, 404, 404, 404, 404, 404, 404),
+    ("GET", "mfa_authenticate"): (302, 302, 302, 302, 302, 302, 302),  # only in the middle of signing in
+    # These ask for the password first, unless somebody has just signed in.
+    ("GET", "mfa_reauthenticate"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "mfa_reauthenticate_webauthn"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "mfa_activate_totp"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "mfa_deactivate_totp"): (404, 404, 404, 404, 404, 404, 302),
+    ("GET", "mfa_add_webauthn"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "mfa_remove_webauthn"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "mfa_view_recovery_codes"): (404, 404, 404, 404, 404, 404, 302),
+    ("GET", "mfa_generate_recovery_codes"): (302, 302, 302, 302, 302, 302, 302),
     ("POST", "logout"): (302, 302, 302, 302, 302, 302, 302),
+    ("GET", "welcome"): (200, 200, 200, 200, 200, 200, 200),  # says that the link no longer works
+    ("GET", "people"): SITE_ADMINS,
+    ("GET", "person-new"): SITE_ADMINS,
+    ("GET", "groups"): SITE_ADMINS,
+    ("POST", "groups"): SITE_ADMINS,
+    ("GET", "person"): SITE_ADMINS,
+    ("POST", "person-act"): SITE_ADMINS,
+    ("GET", "environment-people"): (403, 403, 403, 200, 403, 404, 302),
+    ("POST", "environment-people"): (403, 403, 403, 302, 403, 404, 302),
     ("GET", "audit"): SIGNED_IN,
     ("GET", "audit-event"): (200, 200, 200, 200, 200, 404, 302),
     ("GET", "live"): READ,

@@ -138,7 +138,7 @@ def test_every_command_of_the_compose_file_runs_and_together_they_deliver(place:
         start("web", "worker", "beat", *INSTANCES)
         until(lambda: place.is_healthy("web"), what="a healthy web server")
         until(lambda: place.is_healthy("worker"), seconds=60, what="a healthy worker")
-        printed = place.run("web", ["python", "manage.py", "first_admin"])
+        printed = place.run("web", ["python", "manage.py", "create_admin"])
         password = printed.split("/")[-1].strip()
         assert set(SERVICES) == {*running, "migrate", "postgres"}
 

@@ -40,6 +40,17 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// A security key that was refused, missing or cancelled is said on the page, not in the browser's console.
+document.addEventListener("allauth.error", (event) => {
+  const problem = document.querySelector("[data-key-problem]");
+  if (!problem) return;
+  event.preventDefault();
+  problem.hidden = false;
+  problem.textContent = window.PublicKeyCredential
+    ? "The key was not read: it was cancelled, took too long, or is not the right one. Try again."
+    : "This browser offers no security keys here. They need https, or localhost.";
+});
+
 // A form with data-confirm="dialog-id" asks in that dialog first.
 document.addEventListener("submit", (event) => {
   const form = event.target;
