@@ -36,7 +36,7 @@ class Member:
     ran: Ran
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Group:
     """Instances that were known to run the same content then."""
 
@@ -76,6 +76,14 @@ class Part:
     def other(self) -> list[Group]:
         """Groups on something that is neither desired nor an older revision."""
         return [group for group in self.groups if not group.desired and group not in self.older]
+
+    @property
+    def older_count(self) -> int:
+        return sum(len(group.members) for group in self.older)
+
+    @property
+    def other_count(self) -> int:
+        return sum(len(group.members) for group in self.other)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,12 +50,16 @@ def a_revision(environment: Environment, word: str) -> Revision:
 
 
 def publish(environment: Environment, revision: Revision, step: int) -> Bundle:
+    return a_bundle(environment, revision, time(step))
+
+
+def a_bundle(environment: Environment, revision: Revision, at: datetime) -> Bundle:
     """A bundle of that time; only the database can make one of the past."""
     number = Bundle.objects.filter(environment=environment).count() + 1
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO configs_app_bundle (environment_id, number, webhooks_id, created_at) VALUES (%s, %s, %s, %s)",
-            [environment.pk, number, revision.pk, time(step)],
+            [environment.pk, number, revision.pk, at],
         )
     return Bundle.objects.get(environment=environment, number=number)
 
