@@ -26,6 +26,8 @@ class Names:
 
     def of(self, kind: str, digest: str, moment: datetime | None = None) -> Revision | None:
         """The newest revision with that content as of then, or the first one made later. None: not one of ours."""
+        if not digest:
+            return None
         same = [one for one in self._found.get((kind, protocol.short(digest)), []) if protocol.same(one.digest, digest)]
         made = [one for one in same if moment is None or one.created_at <= moment]
         return made[-1] if made else next(iter(same), None)

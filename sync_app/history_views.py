@@ -25,6 +25,7 @@ from sync_app.history_forms import AtForm, HistoryForm
 from sync_app.models import Rollout
 
 NEWEST = 50  # observations of each document that an instance's page shows
+PUBLISHED = 5  # bundles of a period whose spread the environment's page shows
 LISTED = 200  # names of a group that the page lists; the export has all
 
 
@@ -145,7 +146,7 @@ def _splits(environment: Environment, form: HistoryForm) -> list[dict[str, Any]]
 
 def _spreads(environment: Environment, form: HistoryForm) -> list[dict[str, Any]]:
     """The publications of the period with the rollouts that brought them."""
-    found = splits.spreads(environment, form.cleaned_data["since"], form.cleaned_data["until"])
+    found = splits.spreads(environment, form.cleaned_data["since"], form.cleaned_data["until"], newest=PUBLISHED)
     rollouts: dict[int, list[Rollout]] = {}
     for rollout in Rollout.objects.filter(bundle__in=[one.bundle for one in found]).order_by("number"):
         rollouts.setdefault(rollout.bundle_id, []).append(rollout)

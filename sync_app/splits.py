@@ -157,7 +157,7 @@ def _desired(environment: Environment, kind: str, since: datetime, until: dateti
     return {int(max(at, since).timestamp()): protocol.short(digest) for at, digest in digests}
 
 
-def spreads(environment: Environment, since: datetime, until: datetime, *, newest: int = 10) -> list[Spread]:
+def spreads(environment: Environment, since: datetime, until: datetime, *, newest: int) -> list[Spread]:
     """How the bundles published between two moments reached their instances, newest first."""
     bundles = list(
         Bundle.objects.filter(environment=environment, created_at__gte=since, created_at__lte=until)

@@ -93,6 +93,8 @@ def test_a_publication_splits_the_fleet_until_the_last_instance_has_it() -> None
     spread = splits.spread(bundle)
     assert (spread.instances, spread.proven, spread.complete) == (2, 2, True)
     assert (spread.first_seconds, spread.last_seconds) == (STEP, 3 * STEP)
+    newer, older = splits.spreads(environment, time(0), time(9), newest=5)
+    assert (newer, older.complete, older.last_seconds, older.ended_at) == (spread, True, 0, time(4))
 
 
 def test_a_period_shows_what_began_before_it_and_what_goes_on_after_it() -> None:
