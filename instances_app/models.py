@@ -120,21 +120,25 @@ class Instance(models.Model):
 
 
 class Observation(models.Model):
-    """What an instance reported to run for one document, from when until when."""
+    """What an instance reported to run for one document, from when until when.
+
+    From `since` to `seen_at` its reports said so, with no silence above STALE_SECONDS among them. Between `seen_at` and
+    `until`, the first report of something else or after a silence, nobody looked. `instances_app/history.py` reads it.
+    """
 
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="observations")
     kind = models.CharField(max_length=20, choices=Kind.choices)
     digest = models.CharField(max_length=64)  # 64 hex digits, or the 16 a seed-only service reports
     since = models.DateTimeField()
     seen_at = models.DateTimeField()  # the latest report of the same digest
-    until = models.DateTimeField(null=True)  # null: it runs this now, as far as we know
+    until = models.DateTimeField(null=True)  # the next observation's since; null: the latest one
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["instance", "kind"], condition=Q(until=None), name="observation_one_open"),
             models.CheckConstraint(condition=Q(kind__in=Kind.values), name="observation_kind_known"),
         ]
-        indexes = [models.Index(fields=["instance", "-since"], name="observation_history")]
+        indexes = [models.Index(fields=["instance", "kind", "-since"], name="observation_at")]
 
     def __str__(self) -> str:
         return f"{self.instance_id} {self.kind} {self.digest[:12]}"

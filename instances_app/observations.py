@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -40,6 +41,9 @@ def reported_digests(reply: Reply) -> dict[str, str]:
 def record(sightings: Iterable[Sighting]) -> None:
     """Open, prolong or close observations, in three statements whatever the number.
 
+    The same digest prolongs an observation only while no more than STALE_SECONDS lie between two reports. After a
+    longer silence another one begins, so that history shows the hours of which nobody knows anything.
+
     Two workers may report the same instance at once: the rows are taken in one order, and a report older than
     what is known changes nothing.
     """
@@ -53,6 +57,7 @@ def record(sightings: Iterable[Sighting]) -> None:
     if not rows:
         return
     values: dict[str, Any] = {
+        "silence": settings.STALE_SECONDS,
         "instances": [key[0] for key, _ in rows],
         "kinds": [key[1] for key, _ in rows],
         "digests": [digest for _, (digest, _) in rows],
@@ -67,6 +72,7 @@ def record(sightings: Iterable[Sighting]) -> None:
     # The same digest, whole or as the 16 digits that a seed-only service reports.
     same = """(o.digest = seen.digest OR
         left(o.digest, 16) = left(seen.digest, 16) AND 16 IN (length(o.digest), length(seen.digest)))"""
+    goes_on = f"({same} AND seen.at <= o.seen_at + make_interval(secs => %(silence)s))"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             seen
@@ -77,8 +83,8 @@ def record(sightings: Iterable[Sighting]) -> None:
         cursor.execute(
             seen
             + f""" UPDATE instances_app_observation o
-                SET seen_at = CASE WHEN {same} THEN greatest(o.seen_at, seen.at) ELSE o.seen_at END,
-                    until = CASE WHEN {same} OR seen.at < o.seen_at THEN NULL ELSE seen.at END
+                SET seen_at = CASE WHEN {goes_on} THEN greatest(o.seen_at, seen.at) ELSE o.seen_at END,
+                    until = CASE WHEN {goes_on} OR seen.at < o.seen_at THEN NULL ELSE seen.at END
                 FROM seen WHERE o.instance_id = seen.instance_id AND o.kind = seen.kind AND o.until IS NULL""",
             values,
         )

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from sync_app import publishing_views, views
+from sync_app import history_views, publishing_views, views
 
 app_name = "sync"
 urlpatterns = [
@@ -9,11 +9,14 @@ urlpatterns = [
     path("e/<slug:environment>/verify/", views.verify_all, name="verify"),
     path("e/<slug:environment>/sync/", publishing_views.sync, name="sync"),
     path("e/<slug:environment>/rollouts/", views.rollout_list, name="rollouts"),
+    path("e/<slug:environment>/history/", history_views.environment_history, name="history"),
+    path("e/<slug:environment>/history/export/", history_views.environment_export, name="history-export"),
     path("rollouts/<int:pk>/", views.rollout, name="rollout"),
     path("rollouts/<int:pk>/progress/", views.rollout_progress, name="rollout-progress"),
     path("rollouts/<int:pk>/cancel/", views.rollout_cancel, name="rollout-cancel"),
     path("rollouts/<int:pk>/retry/", views.rollout_retry, name="rollout-retry"),
     path("instances/<int:pk>/", views.instance, name="instance"),
     path("instances/<int:pk>/import/", views.instance_import, name="instance-import"),
+    path("instances/<int:pk>/history/export/", history_views.instance_export, name="instance-history-export"),
     path("changes/<int:pk>/publish/", publishing_views.publish, name="publish"),
 ]

@@ -19,6 +19,7 @@ from console.http import ConsoleRequest, whole
 from instances_app.models import Environment
 from instances_app.shortcuts import get_environment, get_instance
 from sync_app import fleet, rollouts, tasks
+from sync_app.history_views import instance_context
 from sync_app.models import UNFINISHED, DeliveryState, Rollout, RolloutState
 
 HISTORY = 50
@@ -166,10 +167,10 @@ def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
         "bundle": bundle,
         "row": row,
         "proof": [(kind, wanted.get(kind), observed.get(kind)) for kind in sorted({*wanted, *observed}, reverse=True)],
-        "history": found.observations.order_by("-since")[:HISTORY],
         "deliveries": found.deliveries.select_related("rollout").order_by("-pk")[:HISTORY],
+        **instance_context(request, found),
     }
-    return render(request, "sync_app/instance.html", context)
+    return render(request, "sync_app/instance.html", context, status=200 if context["at_form"].is_valid() else 422)
 
 
 @require_POST

@@ -102,6 +102,8 @@ def which(name: str) -> str | None:
         "sync:verify": "environment",
         "sync:sync": "environment",
         "sync:rollouts": "environment",
+        "sync:history": "environment",
+        "sync:history-export": "environment",
     }
     if name in special:
         return special[name]

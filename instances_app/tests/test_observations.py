@@ -6,6 +6,7 @@ import threading
 from datetime import datetime, timedelta
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -54,6 +55,14 @@ def test_sixteen_digits_are_the_same_report_as_all_of_them(instance: Instance) -
     see(instance, A[:16], 10)
     see(instance, A, 20)
     assert history() == [("a", 0, 20, None)]
+
+
+def test_a_silence_is_kept_as_one(instance: Instance) -> None:
+    silence = settings.STALE_SECONDS
+    see(instance, A, 0)
+    see(instance, A, silence)
+    see(instance, A, 2 * silence + 1)
+    assert history() == [("a", 0, silence, 2 * silence + 1), ("a", 2 * silence + 1, 2 * silence + 1, None)]
 
 
 def test_a_report_older_than_what_is_known_changes_nothing(instance: Instance) -> None:

@@ -52,3 +52,16 @@ def test_every_simulated_instance_has_an_address_of_its_own() -> None:
     addresses = {fleet.address(index) for index in range(70_000)}
     assert len(addresses) == 70_000
     assert all(address.startswith("127.") for address in addresses)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_questions_about_the_past_are_measured_on_a_fleet_of_their_own() -> None:
+    database = connection.settings_dict["NAME"]
+    out = io.StringIO()
+
+    call_command("bench_history", "--instances", "5", "--changes", "3", "--json", stdout=out, stderr=io.StringIO())
+
+    figures = json.loads(out.getvalue())
+    assert (figures["instances"], figures["observations"]) == (5, 30)
+    assert figures["splits_found"] == 4  # of either document, at its second and third revision
+    assert connection.settings_dict["NAME"] == database

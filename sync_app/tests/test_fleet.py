@@ -81,6 +81,13 @@ def test_a_change_behind_our_back_is_drift() -> None:
     assert row.differs == ("webhooks",)
 
 
+def test_a_silence_is_no_drift() -> None:
+    _, instance, bundle = begin()
+    for ago in (7200, 0):
+        see(instance, {**bundle.digests(), "webhooks": OTHER}, ago=ago)
+    assert word(instance) == "out of sync"  # the webhooks it never had; that it has the connections again says nothing
+
+
 def test_a_rollout_that_ended_without_proof_explains_a_difference() -> None:
     cast, instance, bundle = begin()
     deliver(cast, state="rejected", error="Unknown module")
