@@ -19,6 +19,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "login"): (302, 302, 302, 302, 302, 302, 200),
     ("POST", "logout"): (302, 302, 302, 302, 302, 302, 302),
     ("GET", "audit"): SIGNED_IN,
+    ("POST", "audit-export"): SIGNED_IN,
     ("GET", "audit-event"): (200, 200, 200, 200, 200, 404, 302),
     ("GET", "live"): READ,
     ("GET", "healthz"): (200, 200, 200, 200, 200, 200, 200),

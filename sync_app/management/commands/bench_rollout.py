@@ -21,13 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import connection
 
 from configs_app import changes, documents
 from configs_app.models import Change
-from console import live
+from console import live, scratch_database
 from console.bootstrap import ROOT
 from console.celery import use_broker
 from console.embedded import redis
@@ -57,7 +55,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         count = options["instances"]
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder, _database(), _redis(Path(folder)):
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder, scratch_database.made(), _redis(Path(folder)):
             port = _free_port()
             urls = [f"http://{fleet.address(index)}:{port}" for index in range(count)]
             self.say(f"rolling out to {count} simulated instances")
@@ -156,29 +154,6 @@ def _document(entries: int) -> str:
         },
         indent=2,
     )
-
-
-@contextmanager
-def _database() -> Iterator[None]:
-    """A database of its own on the same cluster, dropped afterwards."""
-    name, before = f"bench_{os.getpid()}", connection.settings_dict["NAME"]
-    with connection.cursor() as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}"')
-    _use_database(name)
-    try:
-        call_command("migrate", verbosity=0, interactive=False)
-        yield
-    finally:
-        _use_database(before)
-        with connection.cursor() as cursor:
-            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def _use_database(name: str) -> None:
-    connection.close()
-    connection.settings_dict["NAME"] = name
-    url, _, query = os.environ["DATABASE_URL"].partition("?")
-    os.environ["DATABASE_URL"] = f"{url.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
 
 
 @contextmanager
