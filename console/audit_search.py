@@ -19,6 +19,7 @@ from console.forms import words_of
 from console.models import AuditEvent
 
 PAGE_SIZE = 50
+NEAR = 5000  # events in which words are looked for one by one, before the index of words is asked
 BATCH = 2000  # events of an export that are read at once
 
 Events = QuerySet[AuditEvent]
@@ -36,7 +37,12 @@ class Sight:
         """For events that something else already narrows to a few; `_visible` is for the others."""
         if self.everything:
             return events
-        return events.filter(Q(environment__in=self.environments) | Q(actor_id=self.person))
+        return events.filter(Q(environment__in=self.environments) | self.own)
+
+    @property
+    def own(self) -> Q:
+        """But not that something was hidden from them: it would tell them that it is there."""
+        return Q(actor_id=self.person) & ~Q(action="access.hidden")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +89,23 @@ def last_until(moment: datetime) -> int:
     return last.first() or 0
 
 
-def page(events: Events, sight: Sight, *, before: int | None = None, after: int | None = None) -> Page:
+def has_words(asked: dict[str, Any]) -> bool:
+    """Whether the filter has words to look for, which no order of a page helps to find."""
+    return bool(asked["text"] or asked["target"])
+
+
+def page(
+    events: Events, sight: Sight, *, before: int | None = None, after: int | None = None, words: bool = False
+) -> Page:
     """The newest events; with `before` the newest that are older than that one, with `after` the oldest newer ones."""
+    first = _first_with_words if words else _first
     if after is not None:
-        found = list(_visible(events.filter(sequence__gt=after), sight, newest_first=False, limit=PAGE_SIZE + 1))
+        found = first(events.filter(sequence__gt=after), sight, newest_first=False, edge=after)
         more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE][::-1]
         return Page(found, newer=found[0].sequence if more else None, older=found[-1].sequence if found else after + 1)
     if before is not None:
         events = events.filter(sequence__lt=before)
-    found = list(_visible(events, sight, newest_first=True, limit=PAGE_SIZE + 1))
+    found = first(events, sight, newest_first=True, edge=before)
     more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
     newer = None if before is None else (found[0].sequence if found else before - 1)
     return Page(found, newer=newer, older=found[-1].sequence if more else None)
@@ -110,6 +124,32 @@ def batches(events: Events, sight: Sight, *, until: int) -> Iterator[list[AuditE
             return
 
 
+def _first(events: Events, sight: Sight, *, newest_first: bool, edge: int | None) -> list[AuditEvent]:
+    return list(_visible(events, sight, newest_first=newest_first, limit=PAGE_SIZE + 1))
+
+
+def _first_with_words(events: Events, sight: Sight, *, newest_first: bool, edge: int | None) -> list[AuditEvent]:
+    """A frequent word fills the page from the nearest events; for a rare one the index of words is asked.
+
+    Postgres cannot know which it is (of beginnings it has no statistics), and guessing wrong costs seconds: a rare word
+    looked for event by event, or every event with a frequent one fetched and sorted.
+    """
+    if edge is None:
+        edge = (AuditEvent.objects.order_by("-sequence").values_list("sequence", flat=True).first() or 0) + 1
+    near = Q(sequence__gte=edge - NEAR) if newest_first else Q(sequence__lte=edge + NEAR)
+    found = _first(events.filter(near), sight, newest_first=newest_first, edge=edge)
+    if len(found) > PAGE_SIZE or (newest_first and edge <= NEAR):
+        return found
+    # OFFSET 0 keeps the order and the limit out of the inner query, which is planned by its conditions alone.
+    sql, parameters = sight.of(events).order_by().values("sequence").query.sql_with_params()
+    order, direction = ("-sequence", "DESC") if newest_first else ("sequence", "ASC")
+    rare = RawSQL(  # noqa: S611 - of Django's own statement; every value is a parameter
+        f"SELECT found.sequence FROM ({sql} OFFSET 0) AS found ORDER BY found.sequence {direction} LIMIT %s",
+        [*parameters, PAGE_SIZE + 1],
+    )
+    return list(AuditEvent.objects.filter(sequence__in=rare).order_by(order))
+
+
 def _visible(events: Events, sight: Sight, *, newest_first: bool, limit: int) -> Events:
     """The first of those that may be seen.
 
@@ -120,7 +160,7 @@ def _visible(events: Events, sight: Sight, *, newest_first: bool, limit: int) ->
     if sight.everything:
         return events.order_by(order)[:limit]
     one = events.extra(where=["console_auditevent.environment = visible.name"]).order_by(order)
-    own = events.filter(actor_id=sight.person).order_by(order)
+    own = events.filter(sight.own).order_by(order)
     one_sql, one_parameters = one.values("sequence")[:limit].query.sql_with_params()
     own_sql, own_parameters = own.values("sequence")[:limit].query.sql_with_params()
     found = RawSQL(  # noqa: S611 - of Django's own statements; every value is a parameter

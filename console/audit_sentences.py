@@ -12,6 +12,7 @@ from console.models import AuditEvent
 
 SENTENCES = {
     "access.denied": "was denied {verb} at {path}",
+    "access.hidden": "has no role there and was told that {path} does not exist",
     "audit.exported": "exported audit events as {format}",
     "change.approved": "approved “{target}”",
     "change.edited": "edited “{target}”",

@@ -80,8 +80,9 @@ def _page(request: ConsoleRequest, form: AuditFilter) -> Page:
     before, after = whole(request.GET.get("before", "")), whole(request.GET.get("after", ""))
     if moment := _moment(request.GET.get("at", "")):
         before = audit_search.last_until(moment) + 1
-    events = audit_search.narrow(form.cleaned_data)
-    return audit_search.page(events, _sight(request.user), before=before, after=after)
+    asked = form.cleaned_data
+    words = audit_search.has_words(asked)
+    return audit_search.page(audit_search.narrow(asked), _sight(request.user), before=before, after=after, words=words)
 
 
 def _moment(typed: str) -> datetime | None:

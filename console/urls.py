@@ -17,3 +17,4 @@ urlpatterns = [
 ]
 
 handler403 = "console.views.denied"
+handler404 = "console.views.missing"

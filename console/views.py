@@ -14,10 +14,11 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
+from django.views.defaults import page_not_found
 
 from configs_app.models import Change, ChangeState
 from console import access, audit, live
-from console.errors import Denied
+from console.errors import Denied, Hidden
 from console.http import ConsoleRequest
 from console.models import User
 from instances_app.models import Environment
@@ -128,6 +129,20 @@ def denied(request: HttpRequest, exception: Exception) -> HttpResponse:
                 path=request.path,
             )
     return render(request, "403.html", context, status=403)
+
+
+def missing(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404; what is there but hidden from somebody without a role goes into the audit trail, and not onto their page."""
+    if isinstance(exception, Hidden):
+        with transaction.atomic():
+            audit.record(
+                "access.hidden",
+                actor=_user(request.user),
+                environment=exception.environment,
+                verb=exception.verb,
+                path=request.path,
+            )
+    return page_not_found(request, exception)
 
 
 def _user(user: object) -> User | None:

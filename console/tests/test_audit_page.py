@@ -146,6 +146,31 @@ def test_filters_narrow(varied: dict[str, AuditEvent], asked: dict[str, str], ex
     assert found == {varied[name].sequence for name in expected}
 
 
+@pytest.mark.parametrize("near", [3, 1000])
+def test_words_are_found_far_away_as_well_as_near(near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest events are looked through first; what is not among them the index of words knows."""
+    monkeypatch.setattr(audit_search, "NEAR", near)
+    monkeypatch.setattr(audit_search, "PAGE_SIZE", 2)
+    cast = testing.cast()
+    far = [
+        audit.record("test.done", actor=cast.olga, target=cast.environment, word="needle").sequence for _ in range(5)
+    ]
+    for _ in range(20):
+        audit.record("test.done", actor=cast.olga, target=cast.environment)
+    audit.record("test.done", actor=cast.anna, environment="elsewhere", word="needle")
+    far.append(AuditEvent.objects.latest("sequence").sequence)
+    for person, expected in [(cast.ida, far), (cast.victor, far[:-1])]:
+        client, found, asked = client_of(person), [], {"text": "needle"}
+        while True:
+            page = client.get(reverse("audit"), asked).context["page"]
+            found += [event.sequence for event in page.events]
+            if page.older is None:
+                break
+            asked = {"text": "needle", "before": page.older}
+        assert found == expected[::-1]
+        assert shown(client, text="needle", after=far[0]) == far[2:0:-1]
+
+
 def test_words_that_fill_an_event_stop_nothing() -> None:
     for text in ("x" * 100_000, "ä" * 5_000, "a b " * 20_000, "\\u0000 \"quoted\" 'it' {} :* & |", ""):
         audit.record("test.done", actor=None, text=text)
