@@ -54,8 +54,28 @@ class Page:
     older: int | None
 
 
-def narrow(asked: dict[str, Any]) -> Events:
-    """The events that a filter (the cleaned data of AuditFilter) lets through."""
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a filter lets through: of `events`, which an index leads to, those with all `words` (a query of Postgres, or
+    "" for any) on a thing whose name has `label` in it."""
+
+    events: Events
+    words: str = ""
+    label: str = ""
+
+    def found(self, *, by_index: bool) -> Events:
+        """With the words. Not `by_index`: each event is looked at, in whatever order the rest of the query goes."""
+        if not self.words:
+            return self.events
+        having = "console_auditevent.words @@ to_tsquery('simple', %s)"
+        where = having if by_index else f"({having}) IS TRUE"
+        named = self.events.filter(target_label__icontains=self.label) if self.label else self.events
+        return named.extra(where=[where], params=[self.words])  # noqa: S610 - both are written here
+
+
+def narrow(asked: dict[str, Any]) -> Search:
+    """What to look for, from the cleaned data of AuditFilter."""
+    words, label = [asked["text"]], ""
     events = AuditEvent.objects.all()
     if asked["who"]:
         events = events.alias(who=Lower("actor_name")).filter(who=Lower(Value(asked["who"])))
@@ -64,19 +84,22 @@ def narrow(asked: dict[str, Any]) -> Events:
     if asked["environment"]:
         events = events.filter(environment=asked["environment"])
     if asked["target"]:
-        events = _on_target(events, asked["target"])
+        kind, colon, number = asked["target"].strip().partition(":")
+        if colon and kind.isalpha():
+            events = events.filter(target_type=kind.lower(), target_id=number.strip())
+        else:
+            label = asked["target"].strip()
+            words.append(words_of(label))
     if asked["address"]:
         events = events.filter(address=asked["address"])
     if asked["session"]:
         events = events.filter(session=asked["session"])
-    if asked["text"]:
-        events = _with_words(events, asked["text"])
     if asked["since"]:
         first = AuditEvent.objects.filter(at__gte=asked["since"]).order_by("at", "sequence")
         events = _from(events, first.values_list("sequence", flat=True).first())
     if asked["until"]:
         events = events.filter(sequence__lte=last_until(asked["until"]))
-    return events
+    return Search(events, " & ".join(query for query in words if query), label)
 
 
 def last_until(moment: datetime) -> int:
@@ -89,34 +112,25 @@ def last_until(moment: datetime) -> int:
     return last.first() or 0
 
 
-def has_words(asked: dict[str, Any]) -> bool:
-    """Whether the filter has words to look for, which no order of a page helps to find."""
-    return bool(asked["text"] or asked["target"])
-
-
-def page(
-    events: Events, sight: Sight, *, before: int | None = None, after: int | None = None, words: bool = False
-) -> Page:
+def page(search: Search, sight: Sight, *, before: int | None = None, after: int | None = None) -> Page:
     """The newest events; with `before` the newest that are older than that one, with `after` the oldest newer ones."""
-    first = _first_with_words if words else _first
+    first = _first_with_words if search.words else _first
     if after is not None:
-        found = first(events.filter(sequence__gt=after), sight, newest_first=False, edge=after)
+        found = first(search, sight, Q(sequence__gt=after), newest_first=False)
         more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE][::-1]
         return Page(found, newer=found[0].sequence if more else None, older=found[-1].sequence if found else after + 1)
-    if before is not None:
-        events = events.filter(sequence__lt=before)
-    found = first(events, sight, newest_first=True, edge=before)
+    found = first(search, sight, Q() if before is None else Q(sequence__lt=before), newest_first=True)
     more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
     newer = None if before is None else (found[0].sequence if found else before - 1)
     return Page(found, newer=newer, older=found[-1].sequence if more else None)
 
 
-def batches(events: Events, sight: Sight, *, until: int) -> Iterator[list[AuditEvent]]:
+def batches(search: Search, sight: Sight, *, until: int) -> Iterator[list[AuditEvent]]:
     """All of them up to that sequence, oldest first, in lists; nothing is held open from one to the next."""
     last = 0
+    events = search.found(by_index=False).filter(sequence__lte=until)
     while True:
-        left = events.filter(sequence__gt=last, sequence__lte=until)
-        found = list(_visible(left, sight, newest_first=False, limit=BATCH))
+        found = list(_visible(events.filter(sequence__gt=last), sight, newest_first=False, limit=BATCH))
         if found:
             yield found
             last = found[-1].sequence
@@ -124,25 +138,27 @@ def batches(events: Events, sight: Sight, *, until: int) -> Iterator[list[AuditE
             return
 
 
-def _first(events: Events, sight: Sight, *, newest_first: bool, edge: int | None) -> list[AuditEvent]:
-    return list(_visible(events, sight, newest_first=newest_first, limit=PAGE_SIZE + 1))
+def _first(search: Search, sight: Sight, there: Q, *, newest_first: bool) -> list[AuditEvent]:
+    """A page's worth, and one more, of the events `there`."""
+    return list(_visible(search.events.filter(there), sight, newest_first=newest_first, limit=PAGE_SIZE + 1))
 
 
-def _first_with_words(events: Events, sight: Sight, *, newest_first: bool, edge: int | None) -> list[AuditEvent]:
+def _first_with_words(search: Search, sight: Sight, there: Q, *, newest_first: bool) -> list[AuditEvent]:
     """A frequent word fills the page from the nearest events; for a rare one the index of words is asked.
 
     Postgres cannot know which it is (of beginnings it has no statistics), and guessing wrong costs seconds: a rare word
     looked for event by event, or every event with a frequent one fetched and sorted.
     """
-    if edge is None:
-        edge = (AuditEvent.objects.order_by("-sequence").values_list("sequence", flat=True).first() or 0) + 1
-    near = Q(sequence__gte=edge - NEAR) if newest_first else Q(sequence__lte=edge + NEAR)
-    found = _first(events.filter(near), sight, newest_first=newest_first, edge=edge)
-    if len(found) > PAGE_SIZE or (newest_first and edge <= NEAR):
+    order, direction = ("-sequence", "DESC") if newest_first else ("sequence", "ASC")
+    visible = _visible(search.events.filter(there), sight, newest_first=newest_first, limit=NEAR)
+    near = list(visible.values_list("sequence", flat=True))
+    among = search.found(by_index=False).extra(where=["console_auditevent.sequence = ANY(%s)"], params=[near])
+    found = list(among.order_by(order)[: PAGE_SIZE + 1])
+    if len(found) > PAGE_SIZE or len(near) < NEAR:
         return found
     # OFFSET 0 keeps the order and the limit out of the inner query, which is planned by its conditions alone.
-    sql, parameters = sight.of(events).order_by().values("sequence").query.sql_with_params()
-    order, direction = ("-sequence", "DESC") if newest_first else ("sequence", "ASC")
+    events = sight.of(search.found(by_index=True).filter(there))
+    sql, parameters = events.order_by().values("sequence").query.sql_with_params()
     rare = RawSQL(  # noqa: S611 - of Django's own statement; every value is a parameter
         f"SELECT found.sequence FROM ({sql} OFFSET 0) AS found ORDER BY found.sequence {direction} LIMIT %s",
         [*parameters, PAGE_SIZE + 1],
@@ -178,19 +194,6 @@ def _of_action(events: Events, typed: str) -> Events:
         return events.filter(action=f"{family}.{rest}")
     of_family = Func(F("action"), Value("."), Value(1), function="split_part", output_field=TextField())
     return events.alias(family=of_family).filter(family=family)
-
-
-def _on_target(events: Events, typed: str) -> Events:
-    """`change:12` names one thing; anything else is looked for in the names of things."""
-    kind, colon, number = typed.strip().partition(":")
-    if colon and kind.isalpha():
-        return events.filter(target_type=kind.lower(), target_id=number.strip())
-    query = words_of(typed)
-    return (_with_words(events, query) if query else events).filter(target_label__icontains=typed.strip())
-
-
-def _with_words(events: Events, query: str) -> Events:
-    return events.extra(where=["console_auditevent.words @@ to_tsquery('simple', %s)"], params=[query])
 
 
 def _from(events: Events, first: int | None) -> Events:

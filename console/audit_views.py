@@ -80,9 +80,8 @@ def _page(request: ConsoleRequest, form: AuditFilter) -> Page:
     before, after = whole(request.GET.get("before", "")), whole(request.GET.get("after", ""))
     if moment := _moment(request.GET.get("at", "")):
         before = audit_search.last_until(moment) + 1
-    asked = form.cleaned_data
-    words = audit_search.has_words(asked)
-    return audit_search.page(audit_search.narrow(asked), _sight(request.user), before=before, after=after, words=words)
+    search = audit_search.narrow(form.cleaned_data)
+    return audit_search.page(search, _sight(request.user), before=before, after=after)
 
 
 def _moment(typed: str) -> datetime | None:

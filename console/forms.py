@@ -53,12 +53,16 @@ class Moment(forms.Field):
 
 
 def words_of(text: str) -> str:
-    """A query for all words of a text, "" without any. Two letters begin too many words: they have to be one."""
-    return " & ".join(f"{word}:*" if len(word) > 2 else word for word in re.findall(r"[^\W_]+", text))
+    """A query for all words of a text, "" without any: whole words, the last one from its beginning.
+
+    A beginning means every word that has it, so one is enough, and not one of a letter or two.
+    """
+    *whole, last = re.findall(r"[^\W_]+", text) or [""]
+    return " & ".join([*whole, f"{last}:*" if len(last) > 2 else last]) if last else ""
 
 
 class Words(forms.CharField):
-    """Words to search for, as a query of Postgres: all of them, each from its beginning."""
+    """Words to search for, as a query of Postgres."""
 
     def clean(self, value: Any) -> str:
         text = super().clean(value)
@@ -99,6 +103,9 @@ class AuditFilter(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
+        target = data.get("target", "")
+        if target and not words_of(target):
+            self.add_error("target", "Type at least one letter or digit.")
         if data.get("since") and data.get("until") and data["since"] > data["until"]:
             self.add_error("until", "This moment is before the first one.")
         return data
