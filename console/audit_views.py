@@ -30,15 +30,7 @@ def audit_trail(request: ConsoleRequest) -> HttpResponse:
     """Who did what: newest first, filtered by the address, paged by sequence number."""
     form = AuditFilter(request.GET)
     page = _page(request, form) if form.is_valid() else Page([], None, None)
-    context = {
-        "form": form,
-        "asked": form.asked(),
-        "page": page,
-        "paged": any(request.GET.get(name) for name in ("before", "after", "at")),
-        "known_actions": families(),
-        "checkpoint": _checkpoint(),
-    }
-    return render(request, "console/audit.html", context, status=200 if form.is_valid() else 422)
+    return _listed(request, form, page, status=200 if form.is_valid() else 422)
 
 
 @require_safe
@@ -62,8 +54,7 @@ def audit_download(request: ConsoleRequest) -> HttpResponseBase:
     form = AuditFilter(request.POST)
     word = request.POST.get("format", "jsonl")
     if not form.is_valid() or word not in audit_export.FORMATS:
-        context = {"form": form, "asked": form.asked(), "page": Page([], None, None), "known_actions": families()}
-        return render(request, "console/audit.html", context, status=422)
+        return _listed(request, form, Page([], None, None), status=422)
     last = AuditEvent.objects.order_by("-sequence").values_list("sequence", flat=True).first() or 0
     with transaction.atomic():
         audit.record("audit.exported", actor=request.user, format=word, filters=form.asked(), until=last)
@@ -74,6 +65,18 @@ def audit_download(request: ConsoleRequest) -> HttpResponseBase:
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _listed(request: ConsoleRequest, form: AuditFilter, page: Page, *, status: int) -> HttpResponse:
+    context = {
+        "form": form,
+        "asked": form.asked(),
+        "page": page,
+        "paged": any(request.GET.get(name) for name in ("before", "after", "at")),
+        "known_actions": families(),
+        "checkpoint": _checkpoint(),
+    }
+    return render(request, "console/audit.html", context, status=status)
 
 
 def _page(request: ConsoleRequest, form: AuditFilter) -> Page:
