@@ -139,7 +139,12 @@ def reveal(request: ConsoleRequest, pk: int, kind: str) -> HttpResponse:
         return render(request, "configs_app/change_edit.html", _editor(request, change, form))
     with transaction.atomic():
         audit.record(
-            "secret.revealed", actor=request.user, target=change, document=kind, digest=changes.digest_of(text)
+            "secret.revealed",
+            actor=request.user,
+            target=change,
+            document=kind,
+            digest=changes.digest_of(text),
+            by="page",
         )
     form = ChangeForm({**request.POST.dict(), kind: text})
     context = {**_editor(request, change, form), "revealed": kind}

@@ -83,7 +83,7 @@ def revision(request: ConsoleRequest, environment: str, kind: str, number: int) 
 def reveal(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
     """The same page with the secrets, this once."""
     found = get_revision(request, environment, kind, number, needs="secret.view")
-    _record_reveal(request, found)
+    _record_reveal(request, found, by="page")
     response = revision_page(request, found, revealed=True)
     response["Cache-Control"] = "no-store"
     return response
@@ -93,16 +93,16 @@ def reveal(request: ConsoleRequest, environment: str, kind: str, number: int) ->
 def download(request: ConsoleRequest, environment: str, kind: str, number: int) -> HttpResponse:
     """The document as it was typed, secrets and all."""
     found = get_revision(request, environment, kind, number, needs="secret.view")
-    _record_reveal(request, found)
+    _record_reveal(request, found, by="download")
     response = HttpResponse(found.text.encode("utf-8", "surrogatepass"), content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="{found.environment}-{kind}-r{number}.json"'
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _record_reveal(request: ConsoleRequest, revision: Revision) -> None:
+def _record_reveal(request: ConsoleRequest, revision: Revision, *, by: str) -> None:
     with transaction.atomic():
-        audit.record("secret.revealed", actor=request.user, target=revision, digest=revision.digest)
+        audit.record("secret.revealed", actor=request.user, target=revision, digest=revision.digest, by=by)
 
 
 def revision_page(

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import AnonymousUser
-from django.http import Http404
 
-from console.errors import Denied
+from console.errors import Denied, Hidden
 from console.models import Role, RoleBinding, User
 
 if TYPE_CHECKING:
@@ -75,10 +74,10 @@ def verbs(user: User | AnonymousUser, environment: Environment) -> set[str]:
 
 
 def require(user: User | AnonymousUser, verb: str, environment: Environment) -> None:
-    """Nothing, or Http404 for a stranger, or Denied with the names of who can."""
+    """Nothing, or Hidden (a 404) for a stranger, or Denied with the names of who can."""
     held = roles(user, environment)
     if not held:
-        raise Http404("No such environment.")
+        raise Hidden("No such environment.", verb=verb, environment=str(environment))
     if not VERBS[verb] & held:
         who = who_can(verb, environment)
         needed = " or ".join(sorted(VERBS[verb] - {AUDITOR}))

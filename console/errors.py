@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.core.exceptions import PermissionDenied
+from django.http import Http404
 
 
 class Refused(Exception):
@@ -20,3 +21,12 @@ class Denied(PermissionDenied):
         self.verb = verb
         self.environment = environment
         self.who_can = list(who_can)
+
+
+class Hidden(Http404):
+    """Somebody without any role here asked for something. They are told that it does not exist; the trail knows."""
+
+    def __init__(self, message: str, *, verb: str, environment: str) -> None:
+        super().__init__(message)
+        self.verb = verb
+        self.environment = environment

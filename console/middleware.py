@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, resolve_url
 from django.urls import reverse
 
-from console import audit, second_factor, sessions
+from console import audit, sealing, second_factor, sessions
 from console.models import User
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -24,13 +24,20 @@ class RequestFacts:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = uuid.uuid4().hex
-        token = audit.origin.set(audit.Origin(address=client_address(request), request_id=request_id))
+        origin = audit.Origin(client_address(request), request_id, session=lambda: session_fingerprint(request))
+        token = audit.origin.set(origin)
         try:
             response = self.get_response(request)
         finally:
             audit.origin.reset(token)
         response["X-Request-Id"] = request_id
         return response
+
+
+def session_fingerprint(request: HttpRequest) -> str:
+    """Tells one session from another in the audit trail; the key itself would open it."""
+    key = request.session.session_key
+    return sealing.fingerprint(f"session:{key}") if key else ""
 
 
 def client_address(request: HttpRequest) -> str:

@@ -34,6 +34,7 @@ def make(folder: Path, *, postgres: str = "postgres:5432", redis: str = "redis:6
     once("redis_url", f"redis://:{redis_password}@{redis}/0")
     once("secret_key", secrets.token_urlsafe(50))
     once("seal_keys", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    once("audit_key", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
     once("instance_token", secrets.token_urlsafe(32))
     return made
 

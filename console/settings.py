@@ -27,6 +27,10 @@ DEBUG = env_bool("CONSOLE_DEBUG")
 SECRET_KEY = env_secret("SECRET_KEY")
 # Fernet keys, newest first: the first seals, all of them unseal.
 SEAL_KEYS = [key for key in env_secret("CONSOLE_SEAL_KEYS").replace(",", " ").split() if key]
+# Ed25519 keys as 32 bytes in URL-safe base64, newest first: the first signs checkpoints, all of them are trusted.
+AUDIT_KEYS = [key for key in env_secret("CONSOLE_AUDIT_KEY").replace(",", " ").split() if key]
+CHECKPOINT_DIR = Path(env_str("CONSOLE_CHECKPOINT_DIR") or DATA_DIR / "checkpoints").resolve()
+CHECKPOINT_SECONDS = env_int("CONSOLE_CHECKPOINT_SECONDS", 300, minimum=1)
 PUBLIC_URL = env_str("CONSOLE_PUBLIC_URL").rstrip("/")
 ALLOWED_HOSTS = env_list("CONSOLE_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
@@ -244,6 +248,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "sync_app.tasks.observe_all",
         "schedule": float(OBSERVE_SECONDS),
         "options": {"expires": float(OBSERVE_SECONDS)},
+    },
+    "checkpoint": {
+        "task": "console.tasks.checkpoint",
+        "schedule": float(CHECKPOINT_SECONDS),
+        "options": {"expires": float(CHECKPOINT_SECONDS)},
     },
 }
 

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from console import account_views, people_views, sso, views
+from console import account_views, audit_views, people_views, sso, views
 from console import second_factor_views as factor
 
 urlpatterns = [
@@ -31,8 +31,9 @@ urlpatterns = [
     path("people/<int:pk>/", people_views.person, name="person"),
     path("people/<int:pk>/<slug:deed>/", people_views.person_act, name="person-act"),
     path("e/<slug:environment>/people/", people_views.environment_people, name="environment-people"),
-    path("audit/", views.audit_trail, name="audit"),
-    path("audit/<int:sequence>/", views.audit_event, name="audit-event"),
+    path("audit/", audit_views.audit_trail, name="audit"),
+    path("audit/export/", audit_views.audit_download, name="audit-export"),
+    path("audit/<int:sequence>/", audit_views.audit_event, name="audit-event"),
     path("live/<slug:environment>/", views.live_stream, name="live"),
     path("healthz", views.healthz, name="healthz"),
     path("", include("instances_app.urls")),
@@ -41,4 +42,5 @@ urlpatterns = [
 ]
 
 handler403 = "console.views.denied"
+handler404 = "console.views.missing"
 handler429 = "console.account_views.throttled"  # asked for by allauth's throttles

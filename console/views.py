@@ -1,4 +1,4 @@
-"""The site's own pages: home, audit trail, live stream, health."""
+"""The site's own pages: home, live stream, health."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_not_required
 from django.db import connection, transaction
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
+from django.views.defaults import page_not_found
 
 from configs_app.models import Change, ChangeState
 from console import access, audit, live
-from console.errors import Denied
-from console.forms import AuditFilter
+from console.errors import Denied, Hidden
 from console.http import ConsoleRequest
-from console.models import AuditEvent, User
+from console.models import User
 from instances_app.models import Environment
 from sync_app import fleet
 from sync_app.models import Rollout, RolloutState
-
-PAGE_SIZE = 50
 
 
 @require_safe
@@ -66,40 +63,6 @@ def home(request: ConsoleRequest) -> HttpResponse:
     )
 
 
-@require_safe
-def audit_trail(request: ConsoleRequest) -> HttpResponse:
-    """Who did what: newest first, filtered by the address, paged by sequence number."""
-    form = AuditFilter(request.GET)
-    events = _visible_events(request.user)
-    if form.is_valid():
-        events = form.narrow(events)
-        before = form.cleaned_data["before"]
-        if before:
-            events = events.filter(sequence__lt=before)
-    page = list(events.order_by("-sequence")[: PAGE_SIZE + 1])
-    older = page[PAGE_SIZE - 1].sequence if len(page) > PAGE_SIZE else None
-    context = {"form": form, "events": page[:PAGE_SIZE], "older": older}
-    return render(request, "console/audit.html", context, status=200 if form.is_valid() else 422)
-
-
-@require_safe
-def audit_event(request: ConsoleRequest, sequence: int) -> HttpResponse:
-    event = get_object_or_404(_visible_events(request.user), sequence=sequence)
-    related = (
-        _visible_events(request.user).filter(request_id=event.request_id).exclude(pk=event.pk)
-        if event.request_id
-        else AuditEvent.objects.none()
-    )
-    return render(request, "console/audit_event.html", {"event": event, "related": related.order_by("sequence")})
-
-
-def _visible_events(user: User) -> Any:
-    if user.is_superuser or user.auditor:
-        return AuditEvent.objects.all()
-    names = list(Environment.objects.visible_to(user).values_list("name", flat=True))
-    return AuditEvent.objects.filter(Q(environment__in=names) | Q(actor_id=user.pk))
-
-
 async def live_stream(request: HttpRequest, environment: str) -> HttpResponseBase:
     """Pings for the open pages of one environment."""
     watched = await sync_to_async(_get_watched)(request, environment)
@@ -139,6 +102,20 @@ def denied(request: HttpRequest, exception: Exception) -> HttpResponse:
                 path=request.path,
             )
     return render(request, "403.html", context, status=403)
+
+
+def missing(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404; what is there but hidden from somebody without a role goes into the audit trail, and not onto their page."""
+    if isinstance(exception, Hidden):
+        with transaction.atomic():
+            audit.record(
+                "access.hidden",
+                actor=_user(request.user),
+                environment=exception.environment,
+                verb=exception.verb,
+                path=request.path,
+            )
+    return page_not_found(request, exception)
 
 
 def _user(user: object) -> User | None:

@@ -13,12 +13,12 @@ from django.http import HttpResponse
 
 from configs_app.models import Revision
 from configs_app.naming import Names
+from console.audit_export import defused
 from instances_app.history import KNOWN, UNKNOWN, Stretch
 from sync_app.history import Fleet, Member
 from sync_app.splits import Split
 
 FORMATS = ("csv", "json")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows that a cell is to be calculated
 Row = dict[str, Any]
 
 
@@ -120,7 +120,7 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     text = _time(value) if isinstance(value, datetime) else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return defused(text)
 
 
 def _time(value: object) -> str:

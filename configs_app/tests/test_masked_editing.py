@@ -214,7 +214,7 @@ def test_showing_secrets_keeps_what_was_typed_shows_one_document_and_is_one_audi
     event = AuditEvent.objects.get(action="secret.revealed")
     text = CONNECTIONS.replace("5432", "5433")
     assert (event.actor_name, event.target_type, event.target_id) == ("olga", "change", str(change.pk))
-    assert event.data == {"document": "connections", "digest": protocol.digest(protocol.parse(text))}
+    assert event.data == {"document": "connections", "digest": protocol.digest(protocol.parse(text)), "by": "page"}
     assert kept(change) == {}
 
     page.post(edit_url(change), {**shown, "save": "1"})
@@ -228,7 +228,7 @@ def test_showing_secrets_of_a_broken_text_shows_what_was_typed() -> None:
     sent = sent_by(page, change)
     answer = page.post(reveal_url(change, "webhooks"), {**sent, "webhooks": sent["webhooks"].replace("}\r\n}", "")})
     assert fields(answer.content.decode())["webhooks"].replace("\r\n", "\n") == WEBHOOKS.replace("}\n}", "")
-    assert AuditEvent.objects.get(action="secret.revealed").data == {"document": "webhooks", "digest": ""}
+    assert AuditEvent.objects.get(action="secret.revealed").data == {"document": "webhooks", "digest": "", "by": "page"}
 
 
 def test_nothing_is_shown_or_recorded_without_a_mark_that_stands_for_a_secret() -> None:
@@ -253,7 +253,7 @@ def test_a_revision_shows_its_secrets_on_request_only_and_that_is_recorded() -> 
     assert "p\\u00e4ss\\/w-of-db" in answer.content.decode()
     event = AuditEvent.objects.get(action="secret.revealed")
     assert (event.actor_name, event.target_label) == ("olga", "connections r1")
-    assert event.data == {"digest": protocol.digest(protocol.parse(CONNECTIONS))}
+    assert event.data == {"digest": protocol.digest(protocol.parse(CONNECTIONS)), "by": "page"}
 
 
 def test_the_review_tells_what_becomes_of_each_secret() -> None:

@@ -1,7 +1,8 @@
 """The data folder: where everything lives that must survive, and the secrets that are made once.
 
 postgres/ redis/     the services' own files       logs/              what the processes print
-secret_key seal_keys made once, 0600               credentials.json   generated sign-ins
+secret_key seal_keys audit_key  made once, 0600    credentials.json   generated sign-ins
+checkpoints/         signed states of the audit trail
 demo.json            sample instances and tokens   instances.json     their addresses
 up.lock              held while `up` runs; says its URL
 """
@@ -39,16 +40,15 @@ def environment(data: Path, *, database_url: str, redis_url: str) -> dict[str, s
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "SECRET_KEY_FILE": str(_once(data / "secret_key", secrets.token_urlsafe(50))),
-        "CONSOLE_SEAL_KEYS_FILE": str(
-            _once(data / "seal_keys", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
-        ),
+        "CONSOLE_SEAL_KEYS_FILE": str(_once(data / "seal_keys", _new_key())),
+        "CONSOLE_AUDIT_KEY_FILE": str(_once(data / "audit_key", _new_key())),
     }
 
 
 def placeholders() -> None:
     """Settings load, nothing can be reached: for commands that ask no service."""
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
-    os.environ.setdefault("CONSOLE_SEAL_KEYS", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    os.environ.setdefault("CONSOLE_SEAL_KEYS", _new_key())
 
 
 def socket_folder(wanted: Path) -> Path:
@@ -112,6 +112,11 @@ class Running:
                     return {}
                 return facts if isinstance(facts, dict) else {}
         return None
+
+
+def _new_key() -> str:
+    """32 random bytes, as Fernet and Ed25519 both take them."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
 def _once(target: Path, value: str) -> Path:

@@ -47,6 +47,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "environment-people"): (403, 403, 403, 200, 403, 404, 302),
     ("POST", "environment-people"): (403, 403, 403, 302, 403, 404, 302),
     ("GET", "audit"): SIGNED_IN,
+    ("POST", "audit-export"): SIGNED_IN,
     ("GET", "audit-event"): (200, 200, 200, 200, 200, 404, 302),
     ("GET", "live"): READ,
     ("GET", "healthz"): (200, 200, 200, 200, 200, 200, 200),

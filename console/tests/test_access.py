@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -166,6 +167,28 @@ def test_a_refusal_names_who_can_and_is_audited() -> None:
     assert "adam, olga" in answer.content.decode()
     event = AuditEvent.objects.get(action="access.denied")
     assert (event.actor_name, event.environment, event.data["verb"]) == ("victor", "staging", "instance.change")
+
+
+def test_a_strangers_attempt_is_audited_and_their_own_page_does_not_tell_them_what_is_there() -> None:
+    cast = testing.cast()
+    client = Client()
+    client.force_login(cast.stella)
+    hidden = client.get(reverse("sync:environment", args=["staging"]))
+    nothing = client.get(reverse("sync:environment", args=["nowhere"]))
+    assert (hidden.status_code, nothing.status_code) == (404, 404)
+    told = [
+        re.sub(r"nonce=\S+|X-CSRFToken[^}]*|value=\S+|staging|nowhere", "", page.content.decode())
+        for page in (hidden, nothing)
+    ]
+    assert told[0] == told[1]
+    event = AuditEvent.objects.get(action="access.hidden")
+    assert (event.actor_name, event.environment, event.data["path"]) == ("stella", "staging", "/e/staging/")
+    for who, sees in [(cast.stella, False), (cast.adam, True), (cast.ida, True)]:
+        client.force_login(who)
+        shown = client.get(reverse("audit")).context["page"].events
+        assert (event in shown) == sees
+        answer = client.get(reverse("audit-event", args=[event.sequence]))
+        assert answer.status_code == (200 if sees else 404)
 
 
 def test_somebody_switched_off_has_no_role() -> None:

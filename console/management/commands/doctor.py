@@ -12,12 +12,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from console import audit, live, sealing
+from console import audit, audit_proof, checkpoints, live, sealing
+from console.models import AuditEvent
 from instances_app.models import Instance
 
 
 class Command(BaseCommand):
-    help = "Check database, migrations, Redis, workers, seal keys and the audit chain."
+    help = "Check database, migrations, Redis, workers, seal keys, the audit chain and its checkpoints."
 
     def handle(self, *args: Any, **options: Any) -> None:
         checks: dict[str, Callable[[], str]] = {
@@ -27,6 +28,7 @@ class Command(BaseCommand):
             "workers": _workers,
             "seal keys": _seal_keys,
             "audit chain": _audit,
+            "checkpoints": _checkpoints,
         }
         failed = 0
         for name, check in checks.items():
@@ -88,7 +90,35 @@ def _seal_keys() -> str:
 
 
 def _audit() -> str:
-    bad = audit.first_bad(audit.rows())
-    if bad is not None:
-        raise Unwell(f"event {bad[0]} is the first bad one: {bad[1]}")
-    return "whole"
+    """The chain, and against it every checkpoint there is."""
+    folder = settings.CHECKPOINT_DIR
+    try:
+        known = checkpoints.read(folder, trusted=checkpoints.public_keys()) if folder.is_dir() else {}
+    except checkpoints.BadCheckpoint as error:
+        raise Unwell(str(error)) from None
+    hashes = {sequence: checkpoint.hash for sequence, checkpoint in known.items()}
+    proof = audit_proof.examine(audit.rows(), hashes, whole=True)
+    if proof.bad is not None:
+        raise Unwell(f"event {proof.bad[0]} is the first bad one: {proof.bad[1]}")
+    return f"whole, {proof.events:,} events; {len(known):,} checkpoints agree"
+
+
+def _checkpoints() -> str:
+    """How far the trail is signed; what was recorded within the last three intervals may still wait for it."""
+    if not settings.AUDIT_KEYS:
+        raise Unwell("CONSOLE_AUDIT_KEY is not set, so none is written; docs/deployment.md says how to make one")
+    try:
+        last = checkpoints.newest(settings.CHECKPOINT_DIR)
+    except checkpoints.BadCheckpoint as error:
+        raise Unwell(str(error)) from None
+    waiting = AuditEvent.objects.filter(sequence__gt=last.sequence if last else 0).order_by("sequence").first()
+    where = f"the last one is of event {last.sequence:,}, {last.at}" if last else "none yet"
+    if waiting is None:
+        return where
+    age = datetime.now(UTC) - waiting.at
+    if age > timedelta(seconds=3 * settings.CHECKPOINT_SECONDS):
+        raise Unwell(
+            f"{where}; event {waiting.sequence:,} has waited for {age.total_seconds():.0f} s. "
+            f"Are worker and beat running, and may they write to {settings.CHECKPOINT_DIR}?"
+        )
+    return f"{where}; event {waiting.sequence:,} waits for the next"

@@ -19,11 +19,11 @@ from django.utils import timezone
 
 from configs_app import documents
 from configs_app.models import RevisionSource
+from console import scratch_database
 from console.sealing import seal
 from instances_app import history as seen
 from instances_app.models import Environment, Instance, Observation
 from sync_app import history, splits
-from sync_app.bench.database import scratch_database
 
 HOUR = timedelta(hours=1)
 
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with scratch_database():
+        with scratch_database.made():
             self.stderr.write("filling the database")
             environment, start = _fill(options["instances"], options["changes"])
             figures = _measure(environment, start, options["changes"], options["rounds"])

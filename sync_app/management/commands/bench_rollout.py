@@ -25,7 +25,7 @@ from django.core.management.base import BaseCommand
 
 from configs_app import changes, documents
 from configs_app.models import Change
-from console import live
+from console import live, scratch_database
 from console.bootstrap import ROOT
 from console.celery import use_broker
 from console.embedded import redis
@@ -35,7 +35,6 @@ from console.sealing import seal
 from instances_app.models import Environment, Instance, Kind
 from sync_app import rollouts
 from sync_app.bench import fleet, references
-from sync_app.bench.database import scratch_database
 from sync_app.models import FINAL, Delivery, DeliveryState
 
 TOKEN = "bench-token"  # noqa: S105 - of the simulated fleet
@@ -56,7 +55,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         count = options["instances"]
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder, scratch_database(), _redis(Path(folder)):
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder, scratch_database.made(), _redis(Path(folder)):
             port = _free_port()
             urls = [f"http://{fleet.address(index)}:{port}" for index in range(count)]
             self.say(f"rolling out to {count} simulated instances")

@@ -1,4 +1,4 @@
-"""A database of its own for a measurement, on the console's cluster, dropped afterwards."""
+"""A database for a benchmark: on the same cluster as the console's own, and gone afterwards."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from django.db import connection
 
 
 @contextmanager
-def scratch_database() -> Iterator[None]:
-    """Everything in the block works on an empty, migrated database; processes it starts find it in DATABASE_URL."""
-    name, before = f"bench_{os.getpid()}", connection.settings_dict["NAME"]
+def made(purpose: str = "bench") -> Iterator[str]:
+    """Make it, migrate it and use it, in this process and those it starts; the one used before comes back."""
+    name, before = f"{purpose}_{os.getpid()}", connection.settings_dict["NAME"]
     with connection.cursor() as cursor:
         cursor.execute(f'CREATE DATABASE "{name}"')
-    _use(name)
+    use(name)
     try:
         call_command("migrate", verbosity=0, interactive=False)
-        yield
+        yield name
     finally:
-        _use(before)
+        use(before)
         with connection.cursor() as cursor:
             cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def _use(name: str) -> None:
+def use(name: str) -> None:
     connection.close()
     connection.settings_dict["NAME"] = name
     url, _, query = os.environ["DATABASE_URL"].partition("?")
