@@ -53,13 +53,14 @@ def link(person: User, *, actor: User) -> str:
 def switch(person: User, *, on: bool, actor: User) -> None:
     """Let somebody in, or keep them out at once: their sessions end. Their history stays."""
     with transaction.atomic():
+        admins = _locked_site_admins()
         person = _locked(person)
         if person.is_active == on:
             return
         if not on:
             if person == actor:
                 raise Refused("You cannot switch yourself off. Somebody else has to do that.")
-            _keep_a_site_admin(person)
+            _keep_one(admins, person)
         person.is_active = on
         person.save(update_fields=["is_active"])
         if not on:
@@ -70,13 +71,14 @@ def switch(person: User, *, on: bool, actor: User) -> None:
 def set_standing(person: User, *, auditor: bool, superuser: bool, actor: User) -> None:
     """Whether somebody may read everything, and whether they are an admin of the site."""
     with transaction.atomic():
+        admins = _locked_site_admins()
         person = _locked(person)
         before = {"auditor": person.auditor, "superuser": person.is_superuser}
         after = {"auditor": auditor, "superuser": superuser}
         if before == after:
             return
         if person.is_superuser and not superuser:
-            _keep_a_site_admin(person)
+            _keep_one(admins, person)
         if person.auditor != auditor:
             person.auditor, person.auditor_from_sso = auditor, False
         person.is_superuser = superuser
@@ -178,10 +180,14 @@ def _other_admins(environment: Environment, person: User) -> bool:
     return admins.exclude(user=person).exists()
 
 
-def _keep_a_site_admin(person: User) -> None:
-    """Every site admin's row is locked, so that two of them cannot remove each other at the same time."""
+def _locked_site_admins() -> set[int]:
+    """Before any other row of a person, and in one order: so two of them cannot remove each other at the same time."""
     active = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
-    if {admin.pk for admin in active} == {person.pk}:
+    return {admin.pk for admin in active}
+
+
+def _keep_one(admins: set[int], person: User) -> None:
+    if admins == {person.pk}:
         raise Refused(f"{person.username} is the last admin of this site. Make somebody else one first.")
 
 

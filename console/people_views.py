@@ -145,7 +145,7 @@ def environment_people(request: ConsoleRequest, environment: str) -> HttpRespons
         "may": access.verbs(request.user, found),
         "rows": _rows(found),
         "roles": Role.values,
-        "everybody": User.objects.filter(is_active=True).order_by("username"),
+        "others": User.objects.filter(is_active=True).exclude(role_bindings__environment=found).order_by("username"),
         "who_can": abilities.who_can(found),
     }
     return render(request, "console/environment_people.html", context)

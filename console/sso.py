@@ -61,7 +61,7 @@ class SsoAdapter(DefaultSocialAccountAdapter):
         with transaction.atomic():
             person: User = super().save_user(request, sociallogin, form)
             audit.record("person.added", actor=None, target=person, superuser=False, by="single sign-on")
-            apply(person, groups(sociallogin))
+        apply(person, groups(sociallogin))
         return person
 
     def on_authentication_error(self, request: HttpRequest, provider: Any, *args: Any, **kwargs: Any) -> None:
@@ -81,14 +81,17 @@ def grants(held: frozenset[str]) -> dict[str, set[str]]:
 
 
 def apply(person: User, held: frozenset[str]) -> None:
-    """Give what these groups give and take what earlier ones gave; what was given by hand stays."""
+    """Give what these groups give and take what earlier ones gave; what was given by hand stays.
+
+    Each environment is a transaction of its own: it is locked before the audit trail, never after. A run that was ended
+    half-way is made whole by the next sign-in.
+    """
     given = grants(held)
-    with transaction.atomic():
-        for environment in Environment.objects.order_by("pk"):  # those that change are locked, always in this order
-            wanted = given.get("*", set()) | given.get(environment.name, set())
-            if wanted or RoleBinding.objects.filter(user=person, environment=environment, from_sso=True).exists():
-                people.set_sso_roles(person, environment, wanted)
-        people.set_sso_auditor(person, auditor="" in given)
+    for environment in Environment.objects.order_by("pk"):
+        wanted = given.get("*", set()) | given.get(environment.name, set())
+        if wanted or RoleBinding.objects.filter(user=person, environment=environment, from_sso=True).exists():
+            people.set_sso_roles(person, environment, wanted)
+    people.set_sso_auditor(person, auditor="" in given)
 
 
 def groups(sociallogin: SocialLogin) -> frozenset[str]:

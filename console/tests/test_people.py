@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -149,30 +150,48 @@ def test_the_last_admin_of_an_environment_stays(cast: Cast) -> None:
     assert held(cast.adam) == []
 
 
-@pytest.mark.django_db(transaction=True)
-def test_two_admins_who_remove_each_other_at_the_same_time_leave_one() -> None:
-    cast = testing.cast()
-    people.set_roles(cast.olga, cast.environment, ["admin"], actor=cast.adam)
-    ready, results = threading.Barrier(2), []
+def race(*deeds: Callable[[], None]) -> list[str]:
+    """What becomes of deeds that begin at the same moment, each on a connection of its own."""
+    ready, results = threading.Barrier(len(deeds)), []
 
-    def remove(person: User, actor: User) -> None:
+    def run(deed: Callable[[], None]) -> None:
         ready.wait()
         try:
-            people.set_roles(person, cast.environment, [], actor=actor)
-            results.append("removed")
+            deed()
+            results.append("done")
         except Refused:
             results.append("refused")
         finally:
             connection.close()
 
-    pair = [(cast.adam, cast.olga), (cast.olga, cast.adam)]
-    threads = [threading.Thread(target=remove, args=each) for each in pair]
+    threads = [threading.Thread(target=run, args=[deed]) for deed in deeds]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(results) == ["refused", "removed"]
+    return sorted(results)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_admins_who_remove_each_other_at_the_same_time_leave_one() -> None:
+    cast = testing.cast()
+    people.set_roles(cast.olga, cast.environment, ["admin"], actor=cast.adam)
+    assert race(
+        lambda: people.set_roles(cast.adam, cast.environment, [], actor=cast.olga),
+        lambda: people.set_roles(cast.olga, cast.environment, [], actor=cast.adam),
+    ) == ["done", "refused"]
     assert RoleBinding.objects.filter(role=Role.ADMIN).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_admins_of_the_site_who_remove_each_other_at_the_same_time_leave_one() -> None:
+    first, second = testing.person("first"), testing.person("second")
+    User.objects.update(is_superuser=True)
+    assert race(
+        lambda: people.switch(first, on=False, actor=second),
+        lambda: people.set_standing(second, auditor=False, superuser=False, actor=first),
+    ) == ["done", "refused"]
+    assert User.objects.filter(is_superuser=True, is_active=True).count() == 1
 
 
 def test_groups_are_added_and_their_members_chosen(client: Client, cast: Cast) -> None:
