@@ -14,10 +14,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from configs_app import (
     acceptances,
+    approvals,
     carried,
     changes,
     consequences,
     contents,
+    contributors,
     diffs,
     documents,
     editor,
@@ -205,7 +207,7 @@ def page(
     changed = contents.changed_documents(found)
     stale = contents.stale(found) if found.is_open else []
     may = access.verbs(request.user, found.environment)
-    own = request.user.pk in {found.author_id, found.last_editor_id}
+    own = request.user.pk in contributors.of(found)
     obstacles = contents.obstacles(found) if found.is_open else []
     shown = reading.asked(request)
     context = {
@@ -237,7 +239,7 @@ def page(
             for document, now in stale
         ],
         "summary": consequences.of_change(found),
-        "approvals": changes.valid_approvals(found),
+        "approvals": approvals.valid(found),
         "reviewers": access.who_can("change.review", found.environment),
         "bundle": found.bundle or documents.desired(found.environment),
         "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from django.db import transaction
 from webhook_agent import protocol
 
-from configs_app import contents, documents, sittings
+from configs_app import approvals, contents, contributors, documents, sittings
 from configs_app.models import (
     Approval,
     Bundle,
@@ -23,19 +23,18 @@ from configs_app.models import (
     RevisionSource,
 )
 from configs_app.validation import Level
-from console import access, audit
+from console import audit
 from console.errors import Refused
 from console.models import User
 from console.sealing import seal
 from instances_app.models import Environment, Kind
-
-APPROVALS_NEEDED = 1  # per protected environment
 
 
 def open_draft(environment: Environment, *, actor: User, title: str = "") -> Change:
     """An empty change: it shows the current documents until somebody saves another text."""
     with transaction.atomic():
         change = Change.objects.create(environment=environment, title=title, author=actor, last_editor=actor)
+        contributors.add(change, actor)
         audit.record("change.opened", actor=actor, target=change)
     return change
 
@@ -110,6 +109,7 @@ def save(
         change.state, change.seal, change.decision_reason = ChangeState.DRAFT, "", ""
         change.last_editor = actor
         change.save()
+        contributors.add(change, actor)
         after = _digests(change)
         new = sittings.begins(change, actor=actor) if autosave else after != sittings.recorded(change, before)
         if reopened or new:
@@ -160,12 +160,12 @@ def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
             seal is None or seal == change.seal,
             "The contents have changed since this page was shown. Look at them again, then approve.",
         )
-        if actor.pk in {change.author_id, change.last_editor_id}:
-            raise Refused("Somebody other than the author and the last editor has to approve.")
+        if actor.pk in contributors.of(change):
+            raise Refused("Somebody who had no part in the change has to approve; you have edited it.")
         Approval.objects.get_or_create(
             change=change, approver=actor, seal=change.seal, defaults={"approver_name": actor.username}
         )
-        if len(valid_approvals(change)) >= APPROVALS_NEEDED:
+        if len(approvals.valid(change)) >= approvals.NEEDED:
             change.state = ChangeState.APPROVED
             change.save()
         audit.record("change.approved", actor=actor, target=change, digests=_digests(change))
@@ -209,6 +209,7 @@ def rebase(change: Change, *, actor: User) -> Change:
             document.save(update_fields=["base"])
         change.state, change.seal, change.last_editor = ChangeState.DRAFT, "", actor
         change.save()
+        contributors.add(change, actor)
         audit.record("change.rebased", actor=actor, target=change)
     return change
 
@@ -231,7 +232,7 @@ def publish(change: Change, *, actor: User) -> Bundle:
             f"{environment} is protected: another person has to approve these very contents first.",
         )
         _need(
-            len(valid_approvals(change)) >= APPROVALS_NEEDED,
+            len(approvals.valid(change)) >= approvals.NEEDED,
             "The approval no longer counts: the approver has lost the role. Ask somebody else to approve.",
         )
     else:
@@ -258,20 +259,9 @@ def publish(change: Change, *, actor: User) -> Bundle:
         target=change,
         bundle=str(bundle),
         digests=bundle.digests(),
-        approvers=[approval.approver_name for approval in valid_approvals(change)],
+        approvers=[approval.approver_name for approval in approvals.valid(change)],
     )
     return bundle
-
-
-def valid_approvals(change: Change) -> list[Approval]:
-    """The approvals of exactly this content, by people who may still approve and had no part in writing it."""
-    return [
-        approval
-        for approval in change.approvals.filter(seal=change.seal).select_related("approver")
-        if change.seal
-        and approval.approver_id not in {change.author_id, change.last_editor_id}
-        and access.allows(approval.approver, "change.review", change.environment)
-    ]
 
 
 def content_seal(change: Change) -> str:
