@@ -23,6 +23,8 @@ from configs_app import (
     diffs,
     documents,
     editor,
+    proposals,
+    reach,
     reading,
     secrets,
 )
@@ -210,6 +212,7 @@ def page(
     own = request.user.pk in contributors.of(found)
     obstacles = contents.obstacles(found) if found.is_open else []
     shown = reading.asked(request)
+    proposal = proposals.current(found)
     context = {
         "reading": shown,
         "change": found,
@@ -240,6 +243,8 @@ def page(
         ],
         "summary": consequences.of_change(found),
         "approvals": approvals.valid(found),
+        "void": proposals.departures(found, proposal) if found.is_open and found.environment.protected else [],
+        "reach": reach.of(found, proposal if found.environment.protected else None),
         "reviewers": access.who_can("change.review", found.environment),
         "bundle": found.bundle or documents.desired(found.environment),
         "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,

@@ -5,14 +5,13 @@ Only this module assigns `Change.state`. Locks are taken in one order, everywher
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 
 from django.db import transaction
 from webhook_agent import protocol
 
-from configs_app import approvals, contents, contributors, documents, sittings
+from configs_app import approvals, contents, contributors, documents, proposals, reach, sittings
+from configs_app.decision_models import Proposal
 from configs_app.models import (
     Approval,
     Bundle,
@@ -28,6 +27,7 @@ from console.errors import Refused
 from console.models import User
 from console.sealing import seal
 from instances_app.models import Environment, Kind
+from instances_app.plans import Plan
 
 
 def open_draft(environment: Environment, *, actor: User, title: str = "") -> Change:
@@ -93,6 +93,7 @@ def save(
             raise Refused(f"This change is {change.state}; saving makes it a draft again{voided}.")
         refuse_overtaken(change, seen, actor=actor, autosave=autosave)
         before = _digests(change)
+        _unseal(change)
         for kind, text in texts.items():
             base_id = bases.get(kind)
             base = Revision.objects.get(pk=base_id) if base_id else None
@@ -106,7 +107,7 @@ def save(
         if title is not None:
             change.title = title.strip()
         reopened = change.state != ChangeState.DRAFT
-        change.state, change.seal, change.decision_reason = ChangeState.DRAFT, "", ""
+        change.state, change.decision_reason = ChangeState.DRAFT, ""
         change.last_editor = actor
         change.save()
         contributors.add(change, actor)
@@ -134,26 +135,43 @@ def refuse_overtaken(change: Change, seen: str | None, *, actor: User, autosave:
 
 
 def propose(change: Change, *, actor: User) -> Change:
-    """Freeze the content and ask for another person's approval."""
+    """Keep contents, targets and plan as they are now, and ask for other people's approval of just these.
+
+    What is proposed already is proposed again when something has moved since: an address, the plan, the fleet.
+    """
     with transaction.atomic():
         change = _locked(change)
-        _need(change.state == ChangeState.DRAFT, f"This change is {change.state}, not a draft.")
+        again = change.state in {ChangeState.PROPOSED, ChangeState.APPROVED}
+        _need(change.state == ChangeState.DRAFT or again, f"This change is {change.state}, not a draft.")
+        _need(
+            not again or proposals.differs(change, proposals.current(change)),
+            "It is proposed already, and nothing has moved since.",
+        )
         _check_content(change)
-        change.state, change.seal = ChangeState.PROPOSED, content_seal(change)
+        proposal = proposals.make(change, actor=actor)
+        change.state, change.seal = ChangeState.PROPOSED, proposal.seal
         change.save()
-        audit.record("change.proposed", actor=actor, target=change, digests=_digests(change))
+        audit.record(
+            "change.proposed",
+            actor=actor,
+            target=change,
+            digests=_digests(change),
+            proposal=proposal.number,
+            instances=len(proposal.targets),
+            plan=proposal.plan,
+        )
     return change
 
 
 def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
-    """Record one person's yes to these digests; enough of them and the change is approved.
+    """Record one person's yes to the change as it is proposed; enough of them and it is approved.
 
-    `seal` is that of the contents which the person saw; None where nobody looks, as in a command.
+    `seal` is that of the proposal which the person saw; None where nobody looks, as in a command.
     """
     with transaction.atomic():
         change = _locked(change)
         _need(
-            change.state == ChangeState.PROPOSED,
+            change.state in {ChangeState.PROPOSED, ChangeState.APPROVED},
             f"This change is {change.state}; only a proposed one is approved.",
         )
         _need(
@@ -162,13 +180,24 @@ def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
         )
         if actor.pk in contributors.of(change):
             raise Refused("Somebody who had no part in the change has to approve; you have edited it.")
+        proposal = proposals.current(change)
+        _refuse_departed(change, proposal)
         Approval.objects.get_or_create(
-            change=change, approver=actor, seal=change.seal, defaults={"approver_name": actor.username}
+            change=change,
+            approver=actor,
+            seal=change.seal,
+            defaults={"approver_name": actor.username, "proposal": proposal},
         )
-        if len(approvals.valid(change)) >= approvals.NEEDED:
+        if change.state == ChangeState.PROPOSED and len(approvals.valid(change)) >= approvals.NEEDED:
             change.state = ChangeState.APPROVED
             change.save()
-        audit.record("change.approved", actor=actor, target=change, digests=_digests(change))
+        audit.record(
+            "change.approved",
+            actor=actor,
+            target=change,
+            digests=_digests(change),
+            proposal=proposal.number if proposal else None,
+        )
     return change
 
 
@@ -204,10 +233,11 @@ def rebase(change: Change, *, actor: User) -> Change:
     with transaction.atomic():
         change = _locked(change)
         _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
+        _unseal(change)
         for document in change.documents.all():
             document.base = documents.current(change.environment, document.kind)
             document.save(update_fields=["base"])
-        change.state, change.seal, change.last_editor = ChangeState.DRAFT, "", actor
+        change.state, change.last_editor = ChangeState.DRAFT, actor
         change.save()
         contributors.add(change, actor)
         audit.record("change.rebased", actor=actor, target=change)
@@ -228,9 +258,10 @@ def publish(change: Change, *, actor: User) -> Bundle:
     _need(change.is_open, f"This change is already {change.state}.")
     if environment.protected:
         _need(
-            change.state == ChangeState.APPROVED and change.seal == content_seal(change),
+            change.state == ChangeState.APPROVED,
             f"{environment} is protected: another person has to approve these very contents first.",
         )
+        _refuse_departed(change, proposals.current(change))
         _need(
             len(approvals.valid(change)) >= approvals.NEEDED,
             "The approval no longer counts: the approver has lost the role. Ask somebody else to approve.",
@@ -259,22 +290,21 @@ def publish(change: Change, *, actor: User) -> Bundle:
         target=change,
         bundle=str(bundle),
         digests=bundle.digests(),
-        approvers=[approval.approver_name for approval in approvals.valid(change)],
+        approvers=[approval.approver_name for approval in approvals.valid(change)] if environment.protected else [],
     )
     return bundle
 
 
-def content_seal(change: Change) -> str:
-    """SHA-256 over what an approval says yes to: each document's text and the base it replaces."""
-    parts = {
-        document.kind: [
-            hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest(),
-            document.digest,
-            document.base_id,
-        ]
-        for document in contents.changed_documents(change)
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def plan_of(change: Change) -> Plan:
+    """The plan that its rollout follows: where protected the approved one, else its own or the environment's."""
+    proposal = proposals.current(change) if change.environment.protected else None
+    return Plan.of(proposal.plan) if proposal else reach.plan(change)
+
+
+def targets_of(change: Change) -> list[int] | None:
+    """The instances that it goes to, by id: where protected the approved ones that are left. None: every active one."""
+    proposal = proposals.current(change) if change.environment.protected else None
+    return [instance.pk for instance in reach.left(proposal)] if proposal else change.targets
 
 
 def stamp(change: Change) -> str:
@@ -298,6 +328,18 @@ def _check_content(change: Change) -> None:
             f"{document.kind} has moved on since this change was begun: it was based on {base}, "
             f"current is r{now.number if now else 0}{who}. Compare, then rebase the change."
         )
+
+
+def _refuse_departed(change: Change, proposal: Proposal | None) -> None:
+    """Approvals are of what was proposed; nothing else is published on their strength."""
+    departed = proposals.departures(change, proposal)
+    _need(not departed, f"{' '.join(departed)} Approvals of it are void: propose it again.")
+
+
+def _unseal(change: Change) -> None:
+    """Void what was proposed. First of all, because the database refuses to touch the texts under a seal."""
+    change.seal = ""
+    change.save(update_fields=["seal"])
 
 
 def _restores(change: Change, document: ChangedDocument) -> bool:

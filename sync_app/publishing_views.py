@@ -9,7 +9,7 @@ from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
-from configs_app import consequences, contents, documents
+from configs_app import consequences, contents, documents, proposals, reach
 from configs_app.models import Change
 from console import access
 from console.errors import Refused
@@ -28,6 +28,10 @@ def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
     context = _targets(request, change.environment)
     summary = consequences.of_change(change)
     context |= {"change": change, "summary": summary, "documents": contents.changed_documents(change)}
+    if change.environment.protected:
+        context["reach"] = reach.of(change, proposals.current(change))
+    elif change.targets is not None and "instance" not in request.POST:
+        context["ticked"] = set(change.targets)
     if request.method == "POST":
         try:
             if summary.guards and request.POST.get("confirmation", "").strip() != change.environment.name:

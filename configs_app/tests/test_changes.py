@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from configs_app import approvals, changes, contents, documents
-from configs_app.decision_models import Contributor
+from configs_app.decision_models import Contributor, Proposal
 from configs_app.models import Approval, Bundle, Change, Revision
 from console import testing
 from console.errors import Refused
@@ -237,9 +237,9 @@ def test_the_database_refuses_to_publish_unapproved_in_a_protected_environment(p
         Change.objects.filter(pk=change.pk).update(state="published", bundle=bundle)
 
 
-@pytest.mark.parametrize("model", [Revision, Bundle, Approval, Contributor])
+@pytest.mark.parametrize("model", [Revision, Bundle, Approval, Contributor, Proposal])
 def test_the_database_refuses_to_change_history(
-    production: Cast, model: type[Revision | Bundle | Approval | Contributor]
+    production: Cast, model: type[Revision | Bundle | Approval | Contributor | Proposal]
 ) -> None:
     publish(approved(production), production)
     row = model.objects.order_by("pk").last()
