@@ -23,7 +23,6 @@ from configs_app import (
     diffs,
     documents,
     editor,
-    proposals,
     reach,
     reading,
     secrets,
@@ -212,7 +211,8 @@ def page(
     own = request.user.pk in contributors.of(found)
     obstacles = contents.obstacles(found) if found.is_open else []
     shown = reading.asked(request)
-    proposal = proposals.current(found)
+    summary = consequences.of_change(found)
+    standing = approvals.standing(found, risk=summary.risk)
     context = {
         "reading": shown,
         "change": found,
@@ -241,11 +241,9 @@ def page(
             {"document": document, "now": now, "entries": _moved(document, now.text if now else None)}
             for document, now in stale
         ],
-        "summary": consequences.of_change(found),
-        "approvals": approvals.valid(found),
-        "void": proposals.departures(found, proposal) if found.is_open and found.environment.protected else [],
-        "reach": reach.of(found, proposal if found.environment.protected else None),
-        "reviewers": access.who_can("change.review", found.environment),
+        "summary": summary,
+        "standing": standing,
+        "reach": reach.of(found, standing.proposal if found.environment.protected else None),
         "bundle": found.bundle or documents.desired(found.environment),
         "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,
     }

@@ -5,13 +5,12 @@ Only this module assigns `Change.state`. Locks are taken in one order, everywher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 from webhook_agent import protocol
 
 from configs_app import approvals, contents, contributors, documents, proposals, reach, sittings
-from configs_app.decision_models import Proposal
 from configs_app.models import (
     Approval,
     Bundle,
@@ -181,14 +180,15 @@ def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
         if actor.pk in contributors.of(change):
             raise Refused("Somebody who had no part in the change has to approve; you have edited it.")
         proposal = proposals.current(change)
-        _refuse_departed(change, proposal)
+        departed = proposals.departures(change, proposal)
+        _need(not departed, _void(departed))
         Approval.objects.get_or_create(
             change=change,
             approver=actor,
             seal=change.seal,
             defaults={"approver_name": actor.username, "proposal": proposal},
         )
-        if change.state == ChangeState.PROPOSED and len(approvals.valid(change)) >= approvals.NEEDED:
+        if change.state == ChangeState.PROPOSED and approvals.standing(change).enough:
             change.state = ChangeState.APPROVED
             change.save()
         audit.record(
@@ -256,15 +256,17 @@ def publish(change: Change, *, actor: User) -> Bundle:
     environment = documents.lock(change.environment)
     change = _locked(change)
     _need(change.is_open, f"This change is already {change.state}.")
+    standing = None
     if environment.protected:
         _need(
             change.state == ChangeState.APPROVED,
             f"{environment} is protected: another person has to approve these very contents first.",
         )
-        _refuse_departed(change, proposals.current(change))
+        standing = approvals.held(change)
+        _need(not standing.void, _void(standing.void))
         _need(
-            len(approvals.valid(change)) >= approvals.NEEDED,
-            "The approval no longer counts: the approver has lost the role. Ask somebody else to approve.",
+            standing.enough,
+            f"There are {standing.words}. An approver may have lost the role since, or the rules ask for more now.",
         )
     else:
         _need(change.state in {ChangeState.DRAFT, ChangeState.PROPOSED, ChangeState.APPROVED}, "Edit it first.")
@@ -290,7 +292,7 @@ def publish(change: Change, *, actor: User) -> Bundle:
         target=change,
         bundle=str(bundle),
         digests=bundle.digests(),
-        approvers=[approval.approver_name for approval in approvals.valid(change)] if environment.protected else [],
+        approvers=[approval.approver_name for approval in standing.given] if standing else [],
     )
     return bundle
 
@@ -330,10 +332,8 @@ def _check_content(change: Change) -> None:
         )
 
 
-def _refuse_departed(change: Change, proposal: Proposal | None) -> None:
-    """Approvals are of what was proposed; nothing else is published on their strength."""
-    departed = proposals.departures(change, proposal)
-    _need(not departed, f"{' '.join(departed)} Approvals of it are void: propose it again.")
+def _void(departed: Sequence[str]) -> str:
+    return f"{' '.join(departed)} Approvals of it are void: propose it again."
 
 
 def _unseal(change: Change) -> None:

@@ -24,6 +24,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "healthz"): (200, 200, 200, 200, 200, 200, 200),
     ("GET", "instances:environment-new"): (403, 403, 403, 403, 403, 403, 302),
     ("GET", "instances:environment-settings"): (403, 403, 403, 200, 403, 404, 302),
+    ("POST", "instances:environment-settings"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
     ("GET", "instances:instance-new"): WORK,
     ("GET", "instances:instance-edit"): WORK,
     ("GET", "instances:instance-retire"): WORK,
@@ -54,6 +55,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "configs:change-act"): DO_REVIEW,  # with the verb "approve"
     ("POST", "configs:change-accept"): (403, 422, 422, 422, 403, 404, 302),  # nothing is ticked
     ("GET", "configs:acceptances"): READ,
+    ("GET", "configs:late-review"): READ,
+    ("POST", "configs:late-review"): (403, 403, 422, 422, 403, 404, 302),  # without a note
     ("POST", "configs:acceptance-end"): DO_CHECK,
     ("GET", "sync:environment"): READ,
     ("GET", "sync:fleet"): READ,

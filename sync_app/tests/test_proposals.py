@@ -78,7 +78,7 @@ def test_another_address_makes_the_approval_void_and_it_is_proposed_again(produc
     moved(production, "eu-1", "http://127.0.0.1:2/elsewhere")
     with pytest.raises(Refused, match=r"The address of eu-1 was changed since\. Approvals of it are void"):
         rollouts.publish(change, actor=production.olga)
-    assert approvals.valid(change) == []
+    assert approvals.standing(change).given == []
     page = Client()
     page.force_login(production.olga)
     body = page.get(reverse("configs:change", args=[change.pk])).content.decode()
@@ -114,7 +114,7 @@ def test_the_same_contents_proposed_again_need_new_approvals(production: Cast) -
     changes.save(change, {"webhooks": NEWER}, bases={"webhooks": base}, actor=production.olga)
     changes.save(change, {"webhooks": NEW}, bases={"webhooks": base}, actor=production.olga)
     change = changes.propose(change, actor=production.olga)
-    assert approvals.valid(change) == []
+    assert approvals.standing(change).given == []
     with pytest.raises(Refused, match="another person"):
         rollouts.publish(change, actor=production.olga)
 
