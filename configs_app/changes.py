@@ -5,7 +5,7 @@ Only this module assigns `Change.state`. Locks are taken in one order, everywher
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from django.db import transaction
 from webhook_agent import protocol
@@ -25,7 +25,7 @@ from console import audit
 from console.errors import Refused
 from console.models import User
 from console.sealing import seal
-from instances_app.models import Environment, Kind
+from instances_app.models import Environment, Instance, Kind
 from instances_app.plans import Plan
 
 
@@ -131,6 +131,30 @@ def refuse_overtaken(change: Change, seen: str | None, *, actor: User, autosave:
         "This change was saved under your name since this page last heard of it: in another tab, or the answer got "
         "lost. “Save draft” puts this text in the place of that one.",
     )
+
+
+def aim(change: Change, *, targets: Collection[int] | None, plan: Plan | None, actor: User) -> Change:
+    """Say which instances it goes to (None: every active one) and by which plan (None: the environment's).
+
+    The change is a draft again and its approvals are void, as after any edit.
+    """
+    with transaction.atomic():
+        change = _locked(change)
+        _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
+        active = Instance.objects.active().filter(environment=change.environment)
+        chosen = None if targets is None else sorted(active.filter(pk__in=targets).values_list("pk", flat=True))
+        _need(chosen is None or bool(chosen), "Choose at least one instance, or all of them.")
+        before = {"targets": change.targets, "plan": change.plan}
+        after = {"targets": chosen, "plan": plan.data if plan else None}
+        if before == after:
+            return change
+        _unseal(change)
+        change.state, change.decision_reason, change.last_editor = ChangeState.DRAFT, "", actor
+        change.targets, change.plan = chosen, after["plan"]
+        change.save()
+        contributors.add(change, actor)
+        audit.record("change.aimed", actor=actor, target=change, before=before, after=after)
+    return change
 
 
 def propose(change: Change, *, actor: User) -> Change:

@@ -48,6 +48,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "configs:change-new"): DO_WORK,
     ("GET", "configs:change"): READ,
     ("GET", "configs:change-edit"): WORK,
+    ("GET", "configs:change-plan"): WORK,
+    ("POST", "configs:change-plan"): DO_WORK,
     ("GET", "configs:change-editing"): WORK,
     ("POST", "configs:change-draft"): (403, 422, 403, 422, 403, 404, 302),  # the change is proposed: no autosave
     ("POST", "configs:change-reveal"): WORK,
