@@ -27,6 +27,7 @@ from configs_app import (
     reading,
     secrets,
 )
+from configs_app.decision_models import BrokenGlass
 from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
 from configs_app.validation import schemas
@@ -243,6 +244,7 @@ def page(
         ],
         "summary": summary,
         "standing": standing,
+        "broken_glass": BrokenGlass.objects.filter(change=found).select_related("by", "review__closed_by").first(),
         "reach": reach.of(found, standing.proposal if found.environment.protected else None),
         "bundle": found.bundle or documents.desired(found.environment),
         "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,

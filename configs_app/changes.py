@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from django.db import transaction
 from webhook_agent import protocol
 
-from configs_app import approvals, contents, contributors, documents, proposals, reach, sittings
+from configs_app import approvals, contents, contributors, documents, glass, proposals, reach, sittings
+from configs_app.decision_models import BrokenGlass
 from configs_app.models import (
     Approval,
     Bundle,
@@ -268,32 +269,26 @@ def rebase(change: Change, *, actor: User) -> Change:
     return change
 
 
-def publish(change: Change, *, actor: User) -> Bundle:
+def publish(change: Change, *, actor: User, glass_reason: str | None = None) -> Bundle:
     """Turn the change into revisions and the environment's next bundle.
 
-    Refused while it has errors, changes nothing, is stale, or (where protected) lacks an approval that still
-    counts: the approver's role is looked up now, not when they clicked. The rollout is the caller's, in the
-    same transaction.
+    Refused while it has errors, changes nothing, is stale, or (where protected) lacks approvals that still count:
+    roles, groups and what was proposed are looked up now, not when somebody clicked. With `glass_reason` an admin
+    does not wait for approvals, and for nothing else. The rollout is the caller's, in the same transaction.
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("changes.publish belongs into the transaction of its rollout.")
     environment = documents.lock(change.environment)
     change = _locked(change)
     _need(change.is_open, f"This change is already {change.state}.")
-    standing = None
-    if environment.protected:
-        _need(
-            change.state == ChangeState.APPROVED,
-            f"{environment} is protected: another person has to approve these very contents first.",
-        )
-        standing = approvals.held(change)
-        _need(not standing.void, _void(standing.void))
-        _need(
-            standing.enough,
-            f"There are {standing.words}. An approver may have lost the role since, or the rules ask for more now.",
-        )
+    approvers: list[str] = []
+    broken = None
+    if glass_reason is not None:
+        broken = _break_glass(change, reason=glass_reason, actor=actor)
+    elif environment.protected:
+        approvers = _approvers(change)
     else:
-        _need(change.state in {ChangeState.DRAFT, ChangeState.PROPOSED, ChangeState.APPROVED}, "Edit it first.")
+        _need(change.state != ChangeState.REJECTED, "Edit it first.")
     _check_content(change)
     revisions = {
         document.kind: documents.add_revision(
@@ -310,13 +305,16 @@ def publish(change: Change, *, actor: User) -> Bundle:
     bundle = documents.add_bundle(environment, revisions, author=actor)
     change.state, change.bundle = ChangeState.PUBLISHED, bundle
     change.save()
+    if broken is not None:
+        glass.record(broken, actor=actor)
     audit.record(
         "change.published",
         actor=actor,
         target=change,
         bundle=str(bundle),
         digests=bundle.digests(),
-        approvers=[approval.approver_name for approval in standing.given] if standing else [],
+        approvers=approvers,
+        glass_broken=broken is not None,
     )
     return bundle
 
@@ -336,6 +334,34 @@ def targets_of(change: Change) -> list[int] | None:
 def stamp(change: Change) -> str:
     """Changes with every save."""
     return change.updated_at.isoformat()
+
+
+def _approvers(change: Change) -> list[str]:
+    """Their names, when there are enough of them; nobody takes their roles until the transaction ends."""
+    _need(
+        change.state == ChangeState.APPROVED,
+        f"{change.environment} is protected: another person has to approve these very contents first.",
+    )
+    standing = approvals.held(change)
+    _need(not standing.void, _void(standing.void))
+    _need(
+        standing.enough,
+        f"There are {standing.words}. An approver may have lost the role since, or the rules ask for more now.",
+    )
+    return [approval.approver_name for approval in standing.given]
+
+
+def _break_glass(change: Change, *, reason: str, actor: User) -> BrokenGlass:
+    """Whatever is published is a proposal: one is made of the change as it is, unless it stands proposed so."""
+    glass.need(change, actor=actor)
+    _need(change.state != ChangeState.REJECTED, "A reviewer has rejected it. Edit it first.")
+    _check_content(change)
+    proposal = proposals.current(change)
+    if proposal is None or proposals.departures(change, proposal):
+        proposal = proposals.make(change, actor=actor)
+        change.state, change.seal = ChangeState.PROPOSED, proposal.seal
+        change.save()
+    return glass.broke(change, proposal, reason=reason, actor=actor)
 
 
 def _check_content(change: Change) -> None:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 
 from console import sealing
+from instances_app.models import LateReview
 
 
 class Contributor(models.Model):
@@ -66,3 +67,20 @@ class Proposal(models.Model):
     @property
     def aimed_at(self) -> list[ProposedTarget]:
         return [ProposedTarget(**target) for target in self.targets]
+
+
+class BrokenGlass(models.Model):
+    """That an admin published a proposal without waiting for approvals, and why. A trigger refuses every edit of it."""
+
+    change = models.OneToOneField("configs_app.Change", on_delete=models.PROTECT, related_name="broken_glass")
+    proposal = models.OneToOneField(Proposal, on_delete=models.PROTECT, related_name="broken_glass")
+    review = models.OneToOneField(LateReview, on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=500)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=~models.Q(reason=""), name="broken_glass_has_reason")]
+
+    def __str__(self) -> str:
+        return f"glass broken for change {self.change_id}"

@@ -46,7 +46,9 @@ def late_review(request: ConsoleRequest, pk: int) -> HttpResponse:
 
 
 def _came_of_it(review: LateReview) -> QuerySet[Change]:
-    """While the rules were loose, everything that was published."""
+    """What was published: the change that the glass was broken for, or everything since the rules became looser."""
+    if review.cause == LateReview.Cause.GLASS:
+        return Change.objects.filter(broken_glass__review=review).select_related("last_editor", "bundle")
     published = Change.objects.filter(environment=review.environment, state=ChangeState.PUBLISHED)
     until = review.closed_at or timezone.now()
     return published.filter(bundle__created_at__range=(review.opened_at, until)).select_related("last_editor", "bundle")

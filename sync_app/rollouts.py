@@ -25,14 +25,20 @@ from sync_app.models import UNFINISHED, Cause, Delivery, DeliveryState, Rollout,
 
 
 def publish(
-    change: Change, *, actor: User, instances: Collection[int] | None = None, supersede: bool = False
+    change: Change,
+    *,
+    actor: User,
+    instances: Collection[int] | None = None,
+    supersede: bool = False,
+    glass_reason: str | None = None,
 ) -> Rollout:
     """Make the change the desired state and start bringing it to all instances, or to these, as one step.
 
     In a protected environment it goes to the instances that were approved, whatever is chosen here.
+    With a `glass_reason` an admin does not wait for the approvals; everything else is the same.
     """
     with transaction.atomic():
-        changes.publish(change, actor=actor)
+        changes.publish(change, actor=actor, glass_reason=glass_reason)
         change.refresh_from_db()  # what was proposed last; its plan: changes.plan_of(change)
         if change.environment.protected:
             instances = changes.targets_of(change) or []

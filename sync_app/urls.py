@@ -16,4 +16,5 @@ urlpatterns = [
     path("instances/<int:pk>/", views.instance, name="instance"),
     path("instances/<int:pk>/import/", views.instance_import, name="instance-import"),
     path("changes/<int:pk>/publish/", publishing_views.publish, name="publish"),
+    path("changes/<int:pk>/break-glass/", publishing_views.break_glass, name="break-glass"),
 ]

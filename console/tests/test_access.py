@@ -97,6 +97,7 @@ def which(name: str) -> str | None:
         "instances:instance-new": "environment",
         "instances:environment-new": None,
         "sync:publish": "change",
+        "sync:break-glass": "change",
         "sync:fleet": "environment",
         "sync:verify": "environment",
         "sync:sync": "environment",
