@@ -26,6 +26,7 @@ from configs_app import (
     reach,
     reading,
     secrets,
+    since_review,
 )
 from configs_app.decision_models import BrokenGlass
 from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
@@ -214,8 +215,14 @@ def page(
     shown = reading.asked(request)
     summary = consequences.of_change(found)
     standing = approvals.standing(found, risk=summary.risk)
+    since = since_review.of(found, request.user)
     context = {
         "reading": shown,
+        "since": since,
+        "deltas": [{"kind": kind, "difference": shown.between(old, new)} for kind, (old, new) in since.texts.items()]
+        if since
+        else [],
+        "whole": request.GET.get("whole") == "yes",
         "change": found,
         "environment": found.environment,
         "may": may,
