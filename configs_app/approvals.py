@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group
 from configs_app import consequences, contributors, proposals
 from configs_app.consequences import Risk
 from configs_app.decision_models import Proposal
-from configs_app.models import Approval, Change
+from configs_app.models import Approval, Change, ChangeState
 from console import access
 from console.models import User
 
@@ -44,9 +44,12 @@ class Standing:
         return f"{more}, one of them of the group {self.group}" if more > 1 else f"one of the group {self.group}"
 
     @property
+    def counted(self) -> str:
+        return f"{len(self.given)} of {self.needed} approval{'' if self.needed == 1 else 's'}"
+
+    @property
     def words(self) -> str:
-        counted = f"{len(self.given)} of {self.needed} approval{'' if self.needed == 1 else 's'}"
-        return f"{counted}; still needed: {self.missing}" if self.missing else counted
+        return f"{self.counted}; still needed: {self.missing}" if self.missing else self.counted
 
 
 def standing(change: Change, *, risk: Risk | None = None) -> Standing:
@@ -75,6 +78,20 @@ def held(change: Change) -> Standing:
     if proposal is not None:
         access.hold(list(proposal.approvals.values_list("approver_id", flat=True)), change.environment)
     return standing(change)
+
+
+def may_add(change: Change, person: User) -> bool:
+    """Whether a proposed change has no approval of this person yet, and theirs would count.
+
+    For lists, which prefetch `contributors` and `approvals`; whether what was proposed still stands is not asked.
+    """
+    given = any(one.approver_id == person.pk and one.seal == change.seal for one in change.approvals.all())
+    return (
+        change.state == ChangeState.PROPOSED
+        and not given
+        and person.pk not in contributors.of(change)
+        and access.allows(person, "change.review", change.environment)
+    )
 
 
 def _counting(change: Change, proposal: Proposal, had_part: frozenset[int]) -> list[Approval]:

@@ -31,7 +31,7 @@ def broke(change: Change, proposal: Proposal, *, reason: str, actor: User) -> Br
     review = late_reviews.open_for(
         change.environment,
         cause=LateReview.Cause.GLASS,
-        subject=f"{actor.username} broke the glass. Change {change.pk} was published with {standing.words}.",
+        subject=f"{actor.username} broke the glass. Change {change.pk} was published with {standing.counted}.",
         reason=reason,
         actor=actor,
         had_part=contributors.of(change),

@@ -52,7 +52,7 @@ def aim(request: ConsoleRequest, pk: int) -> HttpResponse:
         "instances": instances,
         "ticked": ticked,
         "plan": plan,
-        "waves": [[instance.name for instance in wave] for wave in plans.waves(plan, aimed_at)],
+        "waves": plans.names(plan, aimed_at),
         "voids": change.state in {ChangeState.PROPOSED, ChangeState.APPROVED},
         "previewed": bool(sent),
     }

@@ -53,7 +53,7 @@ def of(change: Change, proposal: Proposal | None) -> Reach:
         plan=way,
         own=change.plan is not None,
         chosen=change.targets is not None,
-        waves=[[instance.name for instance in wave] for wave in plans.waves(way, instances)],
+        waves=plans.names(way, instances),
         retired=[target.name for target in proposal.aimed_at if target.id not in known] if proposal else [],
         newcomers=since.filter(created_at__gt=proposal.at).exclude(pk__in=known).count() if proposal else 0,
     )

@@ -16,7 +16,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 
-from configs_app import contributors
+from configs_app import approvals, contributors
 from configs_app.models import Change, ChangeState
 from console import access, audit, live
 from console.errors import Denied
@@ -42,7 +42,7 @@ def home(request: ConsoleRequest) -> HttpResponse:
         Change.objects.filter(environment__in=environments)
         .exclude(state__in=[ChangeState.PUBLISHED, ChangeState.WITHDRAWN])
         .select_related("environment", "author", "last_editor")
-        .prefetch_related("contributors")
+        .prefetch_related("contributors", "approvals")
     )
     cards = []
     for environment in environments:
@@ -55,13 +55,7 @@ def home(request: ConsoleRequest) -> HttpResponse:
                 "rollout": running.get(environment.pk),
             }
         )
-    for_review = [
-        change
-        for change in open_changes
-        if change.state == ChangeState.PROPOSED
-        and request.user.pk not in contributors.of(change)
-        and access.allows(request.user, "change.review", change.environment)
-    ]
+    for_review = [change for change in open_changes if approvals.may_add(change, request.user)]
     mine = [change for change in open_changes if request.user.pk in contributors.of(change)]
     return render(
         request,

@@ -45,7 +45,7 @@ def environment_settings(request: ConsoleRequest, environment: str) -> HttpRespo
         "rules_form": rules_form,
         "plan_form": plan_form,
         "plan": shown,
-        "waves": [[instance.name for instance in wave] for wave in plans.waves(shown, instances)],
+        "waves": plans.names(shown, instances),
         "previewed": plan_form.is_bound,
     }
     refused = request.method == "POST" and not ("preview" in request.POST and plan_form.is_valid())

@@ -67,6 +67,11 @@ def test_two_approvals_are_two_people(production: Cast) -> None:
     assert (change.state, approvals.standing(change).words) == ("proposed", "1 of 2 approvals; still needed: 1 more")
     assert "These people can: adam." in page(change, production.anna)
     assert "Approve these contents" in page(change, production.adam)
+    assert [approvals.may_add(change, person) for person in (production.anna, production.adam, production.olga)] == [
+        False,
+        True,
+        False,
+    ]
     change = changes.approve(change, actor=production.adam)
     assert change.state == "approved"
     publish(change, production)
