@@ -172,6 +172,9 @@ def propose(change: Change, *, actor: User) -> Change:
             "It is proposed already, and nothing has moved since.",
         )
         _check_content(change)
+        _need(
+            change.targets is None or bool(reach.wanted(change)), "None of the chosen instances is left: choose others."
+        )
         proposal = proposals.make(change, actor=actor)
         change.state, change.seal = ChangeState.PROPOSED, proposal.seal
         change.save()

@@ -10,6 +10,8 @@ from instances_app import plans
 from instances_app.models import Instance
 from instances_app.plans import Plan
 
+READ = ("name", "base_url", "labels")  # of thousands of instances; their last answers are large
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -34,13 +36,13 @@ def plan(change: Change) -> Plan:
 
 def wanted(change: Change) -> list[Instance]:
     """The active instances that it would be proposed for now, by name."""
-    active = Instance.objects.active().filter(environment=change.environment)
+    active = Instance.objects.active().filter(environment=change.environment).only(*READ)
     return list(active if change.targets is None else active.filter(pk__in=change.targets))
 
 
 def left(proposal: Proposal) -> list[Instance]:
     """The instances that it was proposed for, without those that were retired since."""
-    return list(Instance.objects.active().filter(pk__in=[target.id for target in proposal.aimed_at]))
+    return list(Instance.objects.active().filter(pk__in=[target.id for target in proposal.aimed_at]).only(*READ))
 
 
 def of(change: Change, proposal: Proposal | None) -> Reach:

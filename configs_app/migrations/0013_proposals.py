@@ -63,6 +63,11 @@ BEGIN
         RAISE EXCEPTION 'plan and targets of a sealed change stand still: empty its seal first'
             USING ERRCODE = 'restrict_violation';
     END IF;
+    -- Texts may have changed between two seals, and the database cannot compute one: a seal is new when it is put on.
+    IF NEW.seal <> '' AND NEW.seal <> OLD.seal
+       AND EXISTS (SELECT 1 FROM configs_app_approval a WHERE a.change_id = NEW.id AND a.seal = NEW.seal) THEN
+        RAISE EXCEPTION 'a seal that has approvals is not put on again' USING ERRCODE = 'restrict_violation';
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER change_aim_still BEFORE UPDATE ON configs_app_change

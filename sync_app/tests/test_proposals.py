@@ -159,6 +159,23 @@ def test_in_an_unprotected_environment_the_choice_stays() -> None:
     assert rollout.deliveries.get().instance == one
 
 
+def test_the_database_puts_no_old_seal_on_new_contents(production: Cast) -> None:
+    change = approved(production)
+    seal, base = change.seal, change.documents.get().base_id
+    changes.save(change, {"webhooks": NEWER}, bases={"webhooks": base}, actor=production.olga)
+    with pytest.raises(DatabaseError, match="not put on again"), transaction.atomic():
+        Change.objects.filter(pk=change.pk).update(seal=seal, state="approved")
+
+
+def test_a_choice_of_which_nothing_is_left_is_not_proposed(production: Cast) -> None:
+    change = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    one = Instance.objects.get(name="eu-1")
+    changes.aim(change, targets=[one.pk], plan=None, actor=production.olga)
+    registry.retire(one, actor=production.olga)
+    with pytest.raises(Refused, match="None of the chosen instances is left"):
+        changes.propose(change, actor=production.olga)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
