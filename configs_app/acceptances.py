@@ -13,7 +13,7 @@ from datetime import date, datetime, time, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from configs_app import documents
+from configs_app import contributors, documents
 from configs_app.models import Acceptance, Change
 from configs_app.validation import UNREADABLE, Finding, Level
 from console import access, audit
@@ -126,15 +126,13 @@ def may_settle(person: User, finding: Finding, change: Change) -> bool:
     """Whether this person's acceptance would let the change pass.
 
     Nobody is alone in a protected environment: an error is settled there only by somebody who may review (still, now)
-    and neither wrote nor last edited the change. A warning needs a reason on record, whoever gives it.
+    and had no part in the change. A warning needs a reason on record, whoever gives it.
     """
     if not can_be_accepted(finding):
         return False
     if finding.level != Level.ERROR or not change.environment.protected:
         return access.allows(person, "finding.accept", change.environment)
-    return person.pk not in {change.author_id, change.last_editor_id} and access.allows(
-        person, "change.review", change.environment
-    )
+    return person.pk not in contributors.of(change) and access.allows(person, "change.review", change.environment)
 
 
 def _end_of(day: date | None) -> datetime:

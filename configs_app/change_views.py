@@ -14,16 +14,21 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from configs_app import (
     acceptances,
+    approvals,
     carried,
     changes,
     consequences,
     contents,
+    contributors,
     diffs,
     documents,
     editor,
+    reach,
     reading,
     secrets,
+    since_review,
 )
+from configs_app.decision_models import BrokenGlass
 from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
 from configs_app.validation import schemas
@@ -210,11 +215,19 @@ def page(
     changed = contents.changed_documents(found)
     stale = contents.stale(found) if found.is_open else []
     may = access.verbs(request.user, found.environment)
-    own = request.user.pk in {found.author_id, found.last_editor_id}
+    own = request.user.pk in contributors.of(found)
     obstacles = contents.obstacles(found) if found.is_open else []
     shown = reading.asked(request)
+    summary = consequences.of_change(found)
+    standing = approvals.standing(found, risk=summary.risk)
+    since = since_review.of(found, request.user)
     context = {
         "reading": shown,
+        "since": since,
+        "deltas": [{"kind": kind, "difference": shown.between(old, new)} for kind, (old, new) in since.texts.items()]
+        if since
+        else [],
+        "whole": request.GET.get("whole") == "yes",
         "change": found,
         "environment": found.environment,
         "may": may,
@@ -241,9 +254,10 @@ def page(
             {"document": document, "now": now, "entries": _moved(document, now.text if now else None)}
             for document, now in stale
         ],
-        "summary": consequences.of_change(found),
-        "approvals": changes.valid_approvals(found),
-        "reviewers": access.who_can("change.review", found.environment),
+        "summary": summary,
+        "standing": standing,
+        "broken_glass": BrokenGlass.objects.filter(change=found).select_related("by", "review__closed_by").first(),
+        "reach": reach.of(found, standing.proposal if found.environment.protected else None),
         "bundle": found.bundle or documents.desired(found.environment),
         "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,
     }

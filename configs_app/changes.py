@@ -5,14 +5,13 @@ Only this module assigns `Change.state`. Locks are taken in one order, everywher
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from django.db import transaction
 from webhook_agent import protocol
 
-from configs_app import contents, documents, sittings
+from configs_app import approvals, contents, contributors, documents, glass, proposals, reach, sittings
+from configs_app.decision_models import BrokenGlass
 from configs_app.models import (
     Approval,
     Bundle,
@@ -23,19 +22,19 @@ from configs_app.models import (
     RevisionSource,
 )
 from configs_app.validation import Level
-from console import access, audit
+from console import audit
 from console.errors import Refused
 from console.models import User
 from console.sealing import seal
-from instances_app.models import Environment, Kind
-
-APPROVALS_NEEDED = 1  # per protected environment
+from instances_app.models import Environment, Instance, Kind
+from instances_app.plans import Plan
 
 
 def open_draft(environment: Environment, *, actor: User, title: str = "") -> Change:
     """An empty change: it shows the current documents until somebody saves another text."""
     with transaction.atomic():
         change = Change.objects.create(environment=environment, title=title, author=actor, last_editor=actor)
+        contributors.add(change, actor)
         audit.record("change.opened", actor=actor, target=change)
     return change
 
@@ -94,6 +93,7 @@ def save(
             raise Refused(f"This change is {change.state}; saving makes it a draft again{voided}.")
         refuse_overtaken(change, seen, actor=actor, autosave=autosave)
         before = _digests(change)
+        _unseal(change)
         for kind, text in texts.items():
             base_id = bases.get(kind)
             base = Revision.objects.get(pk=base_id) if base_id else None
@@ -107,9 +107,10 @@ def save(
         if title is not None:
             change.title = title.strip()
         reopened = change.state != ChangeState.DRAFT
-        change.state, change.seal, change.decision_reason = ChangeState.DRAFT, "", ""
+        change.state, change.decision_reason = ChangeState.DRAFT, ""
         change.last_editor = actor
         change.save()
+        contributors.add(change, actor)
         after = _digests(change)
         new = sittings.begins(change, actor=actor) if autosave else after != sittings.recorded(change, before)
         if reopened or new:
@@ -133,42 +134,98 @@ def refuse_overtaken(change: Change, seen: str | None, *, actor: User, autosave:
     )
 
 
-def propose(change: Change, *, actor: User) -> Change:
-    """Freeze the content and ask for another person's approval."""
+def aim(change: Change, *, targets: Collection[int] | None, plan: Plan | None, actor: User) -> Change:
+    """Say which instances it goes to (None: every active one) and by which plan (None: the environment's).
+
+    The change is a draft again and its approvals are void, as after any edit.
+    """
     with transaction.atomic():
         change = _locked(change)
-        _need(change.state == ChangeState.DRAFT, f"This change is {change.state}, not a draft.")
-        _check_content(change)
-        change.state, change.seal = ChangeState.PROPOSED, content_seal(change)
+        _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
+        active = Instance.objects.active().filter(environment=change.environment)
+        chosen = None if targets is None else sorted(active.filter(pk__in=targets).values_list("pk", flat=True))
+        _need(chosen is None or bool(chosen), "Choose at least one instance, or all of them.")
+        before = {"targets": change.targets, "plan": change.plan}
+        after = {"targets": chosen, "plan": plan.data if plan else None}
+        if before == after:
+            return change
+        _unseal(change)
+        change.state, change.decision_reason, change.last_editor = ChangeState.DRAFT, "", actor
+        change.targets, change.plan = chosen, after["plan"]
         change.save()
-        audit.record("change.proposed", actor=actor, target=change, digests=_digests(change))
+        contributors.add(change, actor)
+        audit.record("change.aimed", actor=actor, target=change, before=before, after=after)
+    return change
+
+
+def propose(change: Change, *, actor: User) -> Change:
+    """Keep contents, targets and plan as they are now, and ask for other people's approval of just these.
+
+    What is proposed already is proposed again when something has moved since: an address, the plan, the fleet.
+    """
+    with transaction.atomic():
+        change = _locked(change)
+        again = change.state in {ChangeState.PROPOSED, ChangeState.APPROVED}
+        _need(change.state == ChangeState.DRAFT or again, f"This change is {change.state}, not a draft.")
+        _need(
+            not again or proposals.differs(change, proposals.current(change)),
+            "It is proposed already, and nothing has moved since.",
+        )
+        _check_content(change)
+        _need(
+            change.targets is None or bool(reach.wanted(change)), "None of the chosen instances is left: choose others."
+        )
+        proposal = proposals.make(change, actor=actor)
+        change.state, change.seal = ChangeState.PROPOSED, proposal.seal
+        change.save()
+        audit.record(
+            "change.proposed",
+            actor=actor,
+            target=change,
+            digests=_digests(change),
+            proposal=proposal.number,
+            instances=len(proposal.targets),
+            plan=proposal.plan,
+        )
     return change
 
 
 def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
-    """Record one person's yes to these digests; enough of them and the change is approved.
+    """Record one person's yes to the change as it is proposed; enough of them and it is approved.
 
-    `seal` is that of the contents which the person saw; None where nobody looks, as in a command.
+    `seal` is that of the proposal which the person saw; None where nobody looks, as in a command.
     """
     with transaction.atomic():
         change = _locked(change)
         _need(
-            change.state == ChangeState.PROPOSED,
+            change.state in {ChangeState.PROPOSED, ChangeState.APPROVED},
             f"This change is {change.state}; only a proposed one is approved.",
         )
         _need(
             seal is None or seal == change.seal,
             "The contents have changed since this page was shown. Look at them again, then approve.",
         )
-        if actor.pk in {change.author_id, change.last_editor_id}:
-            raise Refused("Somebody other than the author and the last editor has to approve.")
+        if actor.pk in contributors.of(change):
+            raise Refused("Somebody who had no part in the change has to approve; you have edited it.")
+        proposal = proposals.current(change)
+        departed = proposals.departures(change, proposal)
+        _need(not departed, _void(departed))
         Approval.objects.get_or_create(
-            change=change, approver=actor, seal=change.seal, defaults={"approver_name": actor.username}
+            change=change,
+            approver=actor,
+            seal=change.seal,
+            defaults={"approver_name": actor.username, "proposal": proposal},
         )
-        if len(valid_approvals(change)) >= APPROVALS_NEEDED:
+        if change.state == ChangeState.PROPOSED and approvals.standing(change).enough:
             change.state = ChangeState.APPROVED
             change.save()
-        audit.record("change.approved", actor=actor, target=change, digests=_digests(change))
+        audit.record(
+            "change.approved",
+            actor=actor,
+            target=change,
+            digests=_digests(change),
+            proposal=proposal.number if proposal else None,
+        )
     return change
 
 
@@ -204,38 +261,37 @@ def rebase(change: Change, *, actor: User) -> Change:
     with transaction.atomic():
         change = _locked(change)
         _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
+        _unseal(change)
         for document in change.documents.all():
             document.base = documents.current(change.environment, document.kind)
             document.save(update_fields=["base"])
-        change.state, change.seal, change.last_editor = ChangeState.DRAFT, "", actor
+        change.state, change.last_editor = ChangeState.DRAFT, actor
         change.save()
+        contributors.add(change, actor)
         audit.record("change.rebased", actor=actor, target=change)
     return change
 
 
-def publish(change: Change, *, actor: User) -> Bundle:
+def publish(change: Change, *, actor: User, glass_reason: str | None = None) -> Bundle:
     """Turn the change into revisions and the environment's next bundle.
 
-    Refused while it has errors, changes nothing, is stale, or (where protected) lacks an approval that still
-    counts: the approver's role is looked up now, not when they clicked. The rollout is the caller's, in the
-    same transaction.
+    Refused while it has errors, changes nothing, is stale, or (where protected) lacks approvals that still count:
+    roles, groups and what was proposed are looked up now, not when somebody clicked. With `glass_reason` an admin
+    does not wait for approvals, and for nothing else. The rollout is the caller's, in the same transaction.
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("changes.publish belongs into the transaction of its rollout.")
     environment = documents.lock(change.environment)
     change = _locked(change)
     _need(change.is_open, f"This change is already {change.state}.")
-    if environment.protected:
-        _need(
-            change.state == ChangeState.APPROVED and change.seal == content_seal(change),
-            f"{environment} is protected: another person has to approve these very contents first.",
-        )
-        _need(
-            len(valid_approvals(change)) >= APPROVALS_NEEDED,
-            "The approval no longer counts: the approver has lost the role. Ask somebody else to approve.",
-        )
+    approvers: list[str] = []
+    broken = None
+    if glass_reason is not None:
+        broken = _break_glass(change, reason=glass_reason, actor=actor)
+    elif environment.protected:
+        approvers = _approvers(change)
     else:
-        _need(change.state in {ChangeState.DRAFT, ChangeState.PROPOSED, ChangeState.APPROVED}, "Edit it first.")
+        _need(change.state != ChangeState.REJECTED, "Edit it first.")
     _check_content(change)
     revisions = {
         document.kind: documents.add_revision(
@@ -252,44 +308,63 @@ def publish(change: Change, *, actor: User) -> Bundle:
     bundle = documents.add_bundle(environment, revisions, author=actor)
     change.state, change.bundle = ChangeState.PUBLISHED, bundle
     change.save()
+    if broken is not None:
+        glass.record(broken, actor=actor)
     audit.record(
         "change.published",
         actor=actor,
         target=change,
         bundle=str(bundle),
         digests=bundle.digests(),
-        approvers=[approval.approver_name for approval in valid_approvals(change)],
+        approvers=approvers,
+        glass_broken=broken is not None,
     )
     return bundle
 
 
-def valid_approvals(change: Change) -> list[Approval]:
-    """The approvals of exactly this content, by people who may still approve and had no part in writing it."""
-    return [
-        approval
-        for approval in change.approvals.filter(seal=change.seal).select_related("approver")
-        if change.seal
-        and approval.approver_id not in {change.author_id, change.last_editor_id}
-        and access.allows(approval.approver, "change.review", change.environment)
-    ]
+def plan_of(change: Change) -> Plan:
+    """The plan that its rollout follows: where protected the approved one, else its own or the environment's."""
+    proposal = proposals.current(change) if change.environment.protected else None
+    return Plan.of(proposal.plan) if proposal else reach.plan(change)
 
 
-def content_seal(change: Change) -> str:
-    """SHA-256 over what an approval says yes to: each document's text and the base it replaces."""
-    parts = {
-        document.kind: [
-            hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest(),
-            document.digest,
-            document.base_id,
-        ]
-        for document in contents.changed_documents(change)
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def targets_of(change: Change) -> list[int] | None:
+    """The instances that it goes to, by id: where protected the approved ones that are left. None: every active one."""
+    proposal = proposals.current(change) if change.environment.protected else None
+    return [instance.pk for instance in reach.left(proposal)] if proposal else change.targets
 
 
 def stamp(change: Change) -> str:
     """Changes with every save."""
     return change.updated_at.isoformat()
+
+
+def _approvers(change: Change) -> list[str]:
+    """Their names, when there are enough of them; nobody takes their roles until the transaction ends."""
+    _need(
+        change.state == ChangeState.APPROVED,
+        f"{change.environment} is protected: another person has to approve these very contents first.",
+    )
+    standing = approvals.held(change)
+    _need(not standing.void, _void(standing.void))
+    _need(
+        standing.enough,
+        f"There are {standing.words}. An approver may have lost the role since, or the rules ask for more now.",
+    )
+    return [approval.approver_name for approval in standing.given]
+
+
+def _break_glass(change: Change, *, reason: str, actor: User) -> BrokenGlass:
+    """Whatever is published is a proposal: one is made of the change as it is, unless it stands proposed so."""
+    glass.need(change, actor=actor)
+    _need(change.state != ChangeState.REJECTED, "A reviewer has rejected it. Edit it first.")
+    _check_content(change)
+    proposal = proposals.current(change)
+    if proposal is None or proposals.departures(change, proposal):
+        proposal = proposals.make(change, actor=actor)
+        change.state, change.seal = ChangeState.PROPOSED, proposal.seal
+        change.save()
+    return glass.broke(change, proposal, reason=reason, actor=actor)
 
 
 def _check_content(change: Change) -> None:
@@ -308,6 +383,16 @@ def _check_content(change: Change) -> None:
             f"{document.kind} has moved on since this change was begun: it was based on {base}, "
             f"current is r{now.number if now else 0}{who}. Compare, then rebase the change."
         )
+
+
+def _void(departed: Sequence[str]) -> str:
+    return f"{' '.join(departed)} Approvals of it are void: propose it again."
+
+
+def _unseal(change: Change) -> None:
+    """Void what was proposed. First of all, because the database refuses to touch the texts under a seal."""
+    change.seal = ""
+    change.save(update_fields=["seal"])
 
 
 def _restores(change: Change, document: ChangedDocument) -> bool:

@@ -35,8 +35,12 @@ def current(environment: Environment, kind: str) -> Revision | None:
 
 
 def lock(environment: Environment) -> Environment:
-    """Hold the environment's row until the transaction ends: whoever publishes or starts a rollout takes it first."""
-    return Environment.objects.select_for_update().get(pk=environment.pk)
+    """Hold the environment's row until the transaction ends: whoever publishes or starts a rollout takes it first.
+
+    Rows that refer to it may come meanwhile (`no_key`): whoever holds a change and adds to it does not wait, or both
+    would wait for each other.
+    """
+    return Environment.objects.select_for_update(no_key=True).get(pk=environment.pk)
 
 
 def add_revision(

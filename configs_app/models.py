@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from configs_app.decision_models import Proposal
 from console import sealing
 from instances_app.models import Environment, Instance, Kind
 
@@ -215,7 +216,7 @@ class Change(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     decision_reason = models.CharField(max_length=500, blank=True)  # why it was rejected
-    seal = models.CharField(max_length=64, blank=True)  # of what was proposed; an edit empties it
+    seal = models.CharField(max_length=64, blank=True)  # of its proposal; an edit empties it
     restores = models.ForeignKey(Revision, on_delete=models.PROTECT, null=True, related_name="+")
     plan = models.JSONField(null=True)  # null: the environment's
     targets = ArrayField(models.BigIntegerField(), null=True)  # instance ids; null: every active one when proposed
@@ -272,12 +273,13 @@ class ChangedDocument(models.Model):
 
 
 class Approval(models.Model):
-    """One person's yes to these digests; any edit makes it void. A trigger refuses the author's own, and edits."""
+    """One person's yes to one proposal; any edit makes it void. A trigger refuses those who had a part, and edits."""
 
     change = models.ForeignKey(Change, on_delete=models.PROTECT, related_name="approvals")
     approver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="approvals")
     approver_name = models.CharField(max_length=150)
     seal = models.CharField(max_length=64)  # the change's seal when they said yes
+    proposal = models.ForeignKey(Proposal, on_delete=models.PROTECT, null=True, related_name="approvals")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

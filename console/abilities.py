@@ -22,6 +22,7 @@ WORDS = {
     "change.review": "approve or reject changes of others",
     "finding.accept": "accept findings",
     "change.publish": "publish changes",
+    "change.break_glass": "publish without waiting for approvals",
     "rollout.start": "sync instances and retry",
     "rollout.cancel": "cancel a rollout",
 }

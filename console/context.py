@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from console import __version__
+from instances_app import late_reviews
 from instances_app.models import Environment
 
 
@@ -16,4 +17,5 @@ def page(request: HttpRequest) -> dict[str, Any]:
         "csp_nonce": getattr(request, "csp_nonce", ""),
         "version": __version__,
         "environments_nav": Environment.objects.visible_to(user) if user is not None else (),
+        "late_reviews": late_reviews.open_ones(user) if user is not None else (),
     }

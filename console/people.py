@@ -196,4 +196,4 @@ def _locked(person: User) -> User:
 
 
 def _locked_environment(environment: Environment) -> Environment:
-    return type(environment)._base_manager.select_for_update().get(pk=environment.pk)
+    return type(environment)._base_manager.select_for_update(no_key=True).get(pk=environment.pk)

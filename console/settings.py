@@ -209,6 +209,8 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 33 * 1024 * 1024
 
 # Documents and rollouts.
 DOCUMENT_MAX_BYTES = env_int("CONSOLE_DOCUMENT_MAX_BYTES", 4 * 1024 * 1024, minimum=1024)
+# How long others have to look at what somebody did alone in a protected environment, before it is overdue.
+REVIEW_DAYS = env_int("CONSOLE_REVIEW_DAYS", 3, minimum=1)
 # How long a worker owns a delivery it is sending; renewed while the worker lives.
 LEASE_SECONDS = env_int("CONSOLE_LEASE_SECONDS", 30, minimum=1)
 CONNECT_SECONDS = env_int("CONSOLE_CONNECT_SECONDS", 3, minimum=1)

@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 from django.views.defaults import page_not_found
 
+from configs_app import approvals, contributors
 from configs_app.models import Change, ChangeState
 from console import access, audit, live
 from console.errors import Denied, Hidden
@@ -36,6 +37,7 @@ def home(request: ConsoleRequest) -> HttpResponse:
         Change.objects.filter(environment__in=environments)
         .exclude(state__in=[ChangeState.PUBLISHED, ChangeState.WITHDRAWN])
         .select_related("environment", "author", "last_editor")
+        .prefetch_related("contributors", "approvals")
     )
     cards = []
     for environment in environments:
@@ -48,14 +50,8 @@ def home(request: ConsoleRequest) -> HttpResponse:
                 "rollout": running.get(environment.pk),
             }
         )
-    for_review = [
-        change
-        for change in open_changes
-        if change.state == ChangeState.PROPOSED
-        and request.user.pk not in {change.author_id, change.last_editor_id}
-        and access.allows(request.user, "change.review", change.environment)
-    ]
-    mine = [change for change in open_changes if request.user.pk in {change.author_id, change.last_editor_id}]
+    for_review = [change for change in open_changes if approvals.may_add(change, request.user)]
+    mine = [change for change in open_changes if request.user.pk in contributors.of(change)]
     return render(
         request,
         "console/home.html",

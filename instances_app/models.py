@@ -6,15 +6,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, Group
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from console import sealing
 from console.models import User
 from instances_app.client import Target
+
+MOST_APPROVALS = 5
 
 
 class Kind(models.TextChoices):
@@ -55,6 +58,12 @@ class Environment(models.Model):
     protected = models.BooleanField(
         default=False, help_text="Changes need another person's approval before they are published."
     )
+    # What a change needs before it is published here, while protected; `instances_app.rules` changes it.
+    approvals = models.PositiveSmallIntegerField(default=1)
+    approvals_high = models.PositiveSmallIntegerField(default=1)  # where one of the consequences has a high risk
+    approvers_group = models.ForeignKey(  # one of the approvals has to come from it; its end must not end the rule
+        Group, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     plan = models.JSONField(default=dict, blank=True)  # plans.Plan.of reads it; empty: all at once
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -62,9 +71,57 @@ class Environment(models.Model):
 
     class Meta:
         ordering = ["protected", "name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(approvals__gte=1, approvals_high__gte=F("approvals"), approvals_high__lte=MOST_APPROVALS),
+                name="environment_approvals_known",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class LateReview(models.Model):
+    """What somebody did alone in a protected environment, until another person has looked at it and says so.
+
+    It is opened with the deed, in its transaction. A trigger lets it be closed once, by nobody of `excluded`.
+    """
+
+    class Cause(models.TextChoices):
+        GLASS = "glass"  # a change was published without waiting for approvals
+        RULES = "rules"  # the environment's rules were loosened
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="late_reviews")
+    cause = models.CharField(max_length=10, choices=Cause.choices)
+    subject = models.CharField(max_length=500)  # what was done, one sentence
+    reason = models.CharField(max_length=500)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    excluded = ArrayField(models.BigIntegerField())  # the ids of all who had a part: none of them closes it
+    opened_at = models.DateTimeField(auto_now_add=True)
+    due_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    note = models.CharField(max_length=500, blank=True)  # what whoever closed it found
+
+    class Meta:
+        ordering = ["due_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(cause__in=["glass", "rules"]), name="late_review_cause_known"),
+            models.CheckConstraint(condition=~Q(reason=""), name="late_review_has_reason"),
+            models.CheckConstraint(
+                condition=Q(closed_at=None, closed_by=None, note="")
+                | (Q(closed_at__isnull=False, closed_by__isnull=False) & ~Q(note="")),
+                name="late_review_closed_by_somebody_with_a_note",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject
+
+    @property
+    def is_overdue(self) -> bool:
+        return self.closed_at is None and self.due_at <= timezone.now()
 
 
 class InstanceQuerySet(models.QuerySet["Instance"]):

@@ -154,6 +154,11 @@ def waves(plan: Plan, instances: Iterable[M]) -> list[list[M]]:
     return made
 
 
+def names(plan: Plan, instances: Iterable[M]) -> list[list[str]]:
+    """The waves for people: who is in each, by name."""
+    return [sorted(str(one.name) for one in wave) for wave in waves(plan, instances)]
+
+
 def _taken(wave: str, left: Sequence[M], *, total: int, placed: int) -> list[M]:
     selector = SELECTOR.match(wave)
     if selector:

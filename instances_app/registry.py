@@ -33,16 +33,6 @@ def add_environment(name: str, *, protected: bool, actor: User | None) -> Enviro
     return environment
 
 
-def protect(environment: Environment, *, protected: bool, actor: User) -> Environment:
-    """Switch the need for approvals on or off."""
-    with transaction.atomic():
-        environment = Environment.objects.select_for_update().get(pk=environment.pk)
-        before, environment.protected = environment.protected, protected
-        environment.save(update_fields=["protected"])
-        audit.record("environment.changed", actor=actor, target=environment, before=before, after=protected)
-    return environment
-
-
 def register(
     environment: Environment,
     *,

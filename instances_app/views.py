@@ -11,7 +11,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console.errors import Denied, Refused
 from console.http import ConsoleRequest
-from console.models import RoleBinding
 from instances_app import registry
 from instances_app.forms import EnvironmentForm, InstanceForm
 from instances_app.shortcuts import get_environment, get_instance
@@ -37,19 +36,6 @@ def environment_new(request: ConsoleRequest) -> HttpResponse:
         {"form": form},
         status=422 if request.method == "POST" else 200,
     )
-
-
-@require_http_methods(["GET", "POST"])
-def environment_settings(request: ConsoleRequest, environment: str) -> HttpResponse:
-    """Protection, and who holds which role."""
-    found = get_environment(request.user, environment, needs="environment.change")
-    if request.method == "POST":
-        protected = request.POST.get("protected") == "on"
-        registry.protect(found, protected=protected, actor=request.user)
-        messages.success(request, f"{found} is {'protected' if protected else 'no longer protected'}.")
-        return redirect("instances:environment-settings", found.name)
-    bindings = RoleBinding.objects.filter(environment=found).select_related("user").order_by("role", "user__username")
-    return render(request, "instances_app/environment_settings.html", {"environment": found, "bindings": bindings})
 
 
 @require_http_methods(["GET", "POST"])

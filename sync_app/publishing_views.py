@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
-from configs_app import consequences, contents, documents
+from configs_app import approvals, consequences, contents, documents, proposals, reach
 from configs_app.models import Change
 from console import access
 from console.errors import Refused
@@ -28,6 +29,10 @@ def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
     context = _targets(request, change.environment)
     summary = consequences.of_change(change)
     context |= {"change": change, "summary": summary, "documents": contents.changed_documents(change)}
+    if change.environment.protected:
+        context["reach"] = reach.of(change, proposals.current(change))
+    elif change.targets is not None and "instance" not in request.POST:
+        context["ticked"] = set(change.targets)
     if request.method == "POST":
         try:
             if summary.guards and request.POST.get("confirmation", "").strip() != change.environment.name:
@@ -43,6 +48,41 @@ def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
             return render(request, "sync_app/publish.html", context, status=422)
         return redirect("sync:rollout", rollout.pk)
     return render(request, "sync_app/publish.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def break_glass(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """What is skipped and what is not; on POST publish without waiting for approvals."""
+    change = get_object_or_404(Change.objects.select_related("environment", "author", "last_editor"), pk=pk)
+    access.require(request.user, "change.break_glass", change.environment)
+    if not change.environment.protected:
+        return redirect("sync:publish", pk)
+    summary = consequences.of_change(change)
+    standing = approvals.standing(change, risk=summary.risk)
+    context = {
+        **_targets(request, change.environment),
+        "change": change,
+        "summary": summary,
+        "standing": standing,
+        "reach": reach.of(change, None if standing.void else standing.proposal),
+        "days": settings.REVIEW_DAYS,
+        "reason": request.POST.get("reason", ""),
+    }
+    if request.method == "POST":
+        try:
+            if request.POST.get("confirmation", "").strip() != change.environment.name:
+                raise Refused(f"Type {change.environment.name} to confirm that you mean it.")
+            rollout = rollouts.publish(
+                change,
+                actor=request.user,
+                supersede=request.POST.get("supersede") == "on",
+                glass_reason=request.POST.get("reason", ""),
+            )
+        except Refused as refusal:
+            messages.error(request, str(refusal))
+            return render(request, "sync_app/break_glass.html", context, status=422)
+        return redirect("sync:rollout", rollout.pk)
+    return render(request, "sync_app/break_glass.html", context)
 
 
 @require_http_methods(["GET", "POST"])

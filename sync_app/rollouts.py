@@ -25,11 +25,24 @@ from sync_app.models import UNFINISHED, Cause, Delivery, DeliveryState, Rollout,
 
 
 def publish(
-    change: Change, *, actor: User, instances: Collection[int] | None = None, supersede: bool = False
+    change: Change,
+    *,
+    actor: User,
+    instances: Collection[int] | None = None,
+    supersede: bool = False,
+    glass_reason: str | None = None,
 ) -> Rollout:
-    """Make the change the desired state and start bringing it to all instances, or to these, as one step."""
+    """Make the change the desired state and start bringing it to all instances, or to these, as one step.
+
+    In a protected environment it goes to the instances that were approved, whatever is chosen here.
+    With a `glass_reason` an admin does not wait for the approvals; everything else is the same.
+    """
     with transaction.atomic():
-        changes.publish(change, actor=actor)
+        changes.publish(change, actor=actor, glass_reason=glass_reason)
+        change.refresh_from_db()  # what was proposed last; its plan: changes.plan_of(change)
+        if change.environment.protected:
+            instances = changes.targets_of(change) or []
+            _refuse_carrying(change.environment, instances)
         return start(
             change.environment,
             actor=actor,
@@ -112,6 +125,19 @@ def retry(rollout: Rollout, *, actor: User) -> Rollout:
         raise Refused(f"Rollout {rollout.number} is still running; it retries by itself.")
     left = rollout.deliveries.exclude(state=DeliveryState.VERIFIED).values_list("instance_id", flat=True)
     return start(rollout.environment, actor=actor, cause=Cause.RETRY, instances=set(left), retries=rollout)
+
+
+def _refuse_carrying(environment: Environment, approved: Collection[int]) -> None:
+    """Superseding also brings the bundle to the instances which the old rollout has not finished."""
+    left = Delivery.objects.filter(
+        rollout__environment=environment, rollout__state=RolloutState.RUNNING, state__in=UNFINISHED
+    ).exclude(instance__in=approved)
+    names = sorted(left.values_list("instance__name", flat=True))
+    if names:
+        raise Refused(
+            f"The running rollout has not finished with {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}, "
+            "which this change was not approved for. Wait for it, or cancel it first."
+        )
 
 
 def _create(

@@ -19,4 +19,5 @@ urlpatterns = [
     path("instances/<int:pk>/import/", views.instance_import, name="instance-import"),
     path("instances/<int:pk>/history/export/", history_views.instance_export, name="instance-history-export"),
     path("changes/<int:pk>/publish/", publishing_views.publish, name="publish"),
+    path("changes/<int:pk>/break-glass/", publishing_views.break_glass, name="break-glass"),
 ]

@@ -16,12 +16,12 @@ register = template.Library()
 
 TONES = {  # the shape and colour of every word that a state can be
     "good": "in sync|healthy|verified|succeeded|approved|published|low|on|known",
-    "bad": "down|rejected|failed|unreachable|error|high|refused",
-    "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused",
+    "bad": "down|rejected|failed|unreachable|error|high|refused|overdue",
+    "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open",
     "busy": "sending|running|proposed|changing",
     "doubt": "unknown",
     "idle": "pending|draft|note",
-    "ended": "superseded|cancelled|withdrawn|retired|expired",
+    "ended": "superseded|cancelled|withdrawn|retired|expired|closed",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split("|")}
 # Left to right in a progress bar: what is proven, what moves, what waits, what nobody knows, what went wrong.

@@ -53,6 +53,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "healthz"): (200, 200, 200, 200, 200, 200, 200),
     ("GET", "instances:environment-new"): (403, 403, 403, 403, 403, 403, 302),
     ("GET", "instances:environment-settings"): (403, 403, 403, 200, 403, 404, 302),
+    ("POST", "instances:environment-settings"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
     ("GET", "instances:instance-new"): WORK,
     ("GET", "instances:instance-edit"): WORK,
     ("GET", "instances:instance-retire"): WORK,
@@ -76,6 +77,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "configs:change-new"): DO_WORK,
     ("GET", "configs:change"): READ,
     ("GET", "configs:change-edit"): WORK,
+    ("GET", "configs:change-plan"): WORK,
+    ("POST", "configs:change-plan"): DO_WORK,
     ("GET", "configs:change-editing"): WORK,
     ("POST", "configs:change-draft"): (403, 422, 403, 422, 403, 404, 302),  # the change is proposed: no autosave
     ("POST", "configs:change-reveal"): WORK,
@@ -83,6 +86,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "configs:change-act"): DO_REVIEW,  # with the verb "approve"
     ("POST", "configs:change-accept"): (403, 422, 422, 422, 403, 404, 302),  # nothing is ticked
     ("GET", "configs:acceptances"): READ,
+    ("GET", "configs:late-review"): READ,
+    ("POST", "configs:late-review"): (403, 403, 422, 422, 403, 404, 302),  # without a note
     ("POST", "configs:acceptance-end"): DO_CHECK,
     ("GET", "sync:environment"): READ,
     ("GET", "sync:fleet"): READ,
@@ -100,4 +105,6 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "sync:instance"): READ,
     ("POST", "sync:instance-import"): DO_WORK,
     ("GET", "sync:publish"): WORK,
+    ("GET", "sync:break-glass"): (403, 403, 403, 200, 403, 404, 302),
+    ("POST", "sync:break-glass"): (403, 403, 403, 422, 403, 404, 302),  # without a reason
 }

@@ -14,6 +14,8 @@ from configs_app.validation import schemas
 from console import access, testing
 from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
+from instances_app import late_reviews
+from instances_app.models import LateReview
 from sync_app import rollouts
 from sync_app.models import Cause
 
@@ -47,6 +49,13 @@ def arguments() -> dict[str, list[object]]:
     changes.propose(change, actor=cast.olga)
     rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
     event = AuditEvent.objects.filter(environment="production").first()
+    review = late_reviews.open_for(
+        cast.environment,
+        cause=LateReview.Cause.RULES,
+        subject="somebody loosened the rules",
+        reason="a reason that is long enough",
+        actor=testing.person("somebody"),
+    )
     held = imports.hold(cast.environment, {"webhooks": "{}"}, origin="a test", actor=cast.olga)
     document: list[object] = ["production", "webhooks"]
     return {
@@ -64,6 +73,7 @@ def arguments() -> dict[str, list[object]]:
         "welcome": ["MQ", "no-token"],
         "acceptance": [acceptance.pk],
         "import": [held.pk],
+        "late-review": [review.pk],
         "reveal": [change.pk, "webhooks"],
     }
 
@@ -86,6 +96,7 @@ def which(name: str) -> str | None:
         "configs:change-reveal": "reveal",
         "configs:changes": "environment",
         "configs:acceptances": "environment",
+        "configs:late-review": "late-review",
         "configs:acceptance-end": "acceptance",
         "configs:change-new": "environment",
         "configs:compare": "document",
@@ -99,6 +110,7 @@ def which(name: str) -> str | None:
         "instances:instance-new": "environment",
         "instances:environment-new": None,
         "sync:publish": "change",
+        "sync:break-glass": "change",
         "sync:fleet": "environment",
         "sync:verify": "environment",
         "sync:sync": "environment",

@@ -10,6 +10,8 @@ from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
+from configs_app import changes
+from configs_app.decision_models import Proposal
 from configs_app.models import ChangedDocument, Revision
 from console import resealing, testing
 from console.models import AuditEvent
@@ -20,20 +22,22 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def older_and_newer(settings: Any) -> tuple[str, str]:
-    """Two revisions, a changed document and a token under the older key; the newer one stands in front now."""
+    """Two revisions, a changed document, its proposal and a token under the older key; the newer one comes first."""
     older, newer = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     settings.SEAL_KEYS = [older]
     cast = testing.cast()
     testing.bundle(cast.environment)
     testing.instance(cast.environment)
-    testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text({"a": {"module": "log"}}))
+    change = testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text({"a": {"module": "log"}}))
+    changes.propose(change, actor=cast.olga)
     settings.SEAL_KEYS = [newer, older]
     return older, newer
 
 
 def contents() -> list[Any]:
     texts = [(revision.pk, revision.digest, revision.text) for revision in Revision.objects.order_by("pk")]
-    return [texts, ChangedDocument.objects.get().text, Instance.objects.get().target.token]
+    proposed = ChangedDocument.objects.get().text, Proposal.objects.get().texts
+    return [texts, proposed, Instance.objects.get().target.token]
 
 
 def reseal(*arguments: str) -> str:
@@ -46,11 +50,11 @@ def test_after_resealing_the_new_key_alone_opens_everything_as_it_was(
     settings: Any, older_and_newer: tuple[str, str]
 ) -> None:
     before = contents()
-    with pytest.raises(CommandError, match="4 rows still need an older key"):
+    with pytest.raises(CommandError, match="5 rows still need an older key"):
         reseal("--check")
     said = reseal()
     assert "revision.content_sealed: 2 of 2 rows" in said
-    assert said.endswith("4 rows, 4 sealed again with the first key.\n")
+    assert said.endswith("5 rows, 5 sealed again with the first key.\n")
     settings.SEAL_KEYS = [older_and_newer[1]]
     assert contents() == before
     assert "need only the first key" in reseal("--check")
@@ -59,6 +63,7 @@ def test_after_resealing_the_new_key_alone_opens_everything_as_it_was(
         "instance.token_sealed": 1,
         "revision.content_sealed": 2,
         "changeddocument.content_sealed": 1,
+        "proposal.texts_sealed": 1,
     }
 
 
@@ -74,9 +79,9 @@ def test_a_run_that_was_ended_is_started_again_and_a_second_one_changes_nothing(
     with pytest.raises(KeyboardInterrupt):
         resealing.reseal(end)
     older = sum(column.older for column in resealing.count(lambda column: None))
-    assert 0 < older < 4
-    assert f"4 rows, {older} sealed again" in reseal()
-    assert "4 rows, 0 sealed again" in reseal()
+    assert 0 < older < 5
+    assert f"5 rows, {older} sealed again" in reseal()
+    assert "5 rows, 0 sealed again" in reseal()
     assert AuditEvent.objects.filter(action="secrets.resealed").count() == 1
 
 
@@ -97,6 +102,7 @@ def test_what_no_key_opens_is_named_and_the_rest_is_sealed_again(
         "UPDATE configs_app_revision SET message = 'x'",
         "UPDATE configs_app_revision SET content_sealed = 'x', digest = repeat('a', 64)",
         "DELETE FROM configs_app_revision",
+        "UPDATE configs_app_proposal SET texts_sealed = 'x', seal = repeat('a', 64)",
     ],
 )
 def test_resealing_opens_revisions_to_no_other_change(statement: str, older_and_newer: tuple[str, str]) -> None:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('instances_app', '0002_plan'),
+        ('instances_app', '0004_nobody_alone_quietly'),
     ]
 
     operations = [

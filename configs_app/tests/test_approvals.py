@@ -1,0 +1,154 @@
+"""How many approvals a change needs and from whom: counted when it matters, by the code and by the database."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import IntegrityError, transaction
+from django.db.models.deletion import ProtectedError
+from django.test import Client
+from django.urls import reverse
+
+from configs_app import approvals, changes, documents
+from configs_app.models import Bundle, Change
+from console import testing
+from console.errors import Refused
+from console.models import AuditEvent, Role, RoleBinding, User
+from console.testing import Cast
+from instances_app import rules
+from instances_app.rules import Rules
+
+pytestmark = pytest.mark.django_db
+
+CLOSED = {"module": "log", "authorization": "Bearer {$TOKEN}"}
+SAFE = testing.text({**testing.WEBHOOKS, "new": CLOSED})
+RISKY = testing.text({"orders": {"module": "log"}, "new": CLOSED})  # refunds goes: a high risk
+
+
+@pytest.fixture
+def production() -> Cast:
+    cast = testing.cast("production", protected=True)
+    testing.bundle(cast.environment)
+    return cast
+
+
+def approver(cast: Cast, name: str, *groups: Group) -> User:
+    person = testing.person(name)
+    RoleBinding.objects.create(user=person, environment=cast.environment, role=Role.APPROVER)
+    person.groups.add(*groups)
+    return person
+
+
+def hold(cast: Cast, held: Rules) -> None:
+    rules.change(cast.environment, held, actor=cast.adam)
+    cast.environment.refresh_from_db()
+
+
+def proposed(cast: Cast, text: str = SAFE) -> Change:
+    return changes.propose(testing.draft(cast.environment, actor=cast.olga, webhooks=text), actor=cast.olga)
+
+
+def publish(change: Change, cast: Cast) -> Bundle:
+    with transaction.atomic():
+        return changes.publish(change, actor=cast.olga)
+
+
+def page(change: Change, user: User) -> str:
+    client = Client()
+    client.force_login(user)
+    return " ".join(client.get(reverse("configs:change", args=[change.pk])).content.decode().split())
+
+
+def test_two_approvals_are_two_people(production: Cast) -> None:
+    hold(production, Rules(True, 2, 2))
+    change = proposed(production)
+    for _ in range(2):
+        change = changes.approve(change, actor=production.anna)
+    assert (change.state, approvals.standing(change).words) == ("proposed", "1 of 2 approvals; still needed: 1 more")
+    assert "These people can: adam." in page(change, production.anna)
+    assert "Approve these contents" in page(change, production.adam)
+    assert [approvals.may_add(change, person) for person in (production.anna, production.adam, production.olga)] == [
+        False,
+        True,
+        False,
+    ]
+    change = changes.approve(change, actor=production.adam)
+    assert change.state == "approved"
+    publish(change, production)
+    assert AuditEvent.objects.get(action="change.published").data["approvers"] == ["anna", "adam"]
+
+
+def test_a_high_risk_asks_for_more(production: Cast) -> None:
+    hold(production, Rules(True, 1, 2))
+    assert changes.approve(proposed(production), actor=production.anna).state == "approved"
+    risky = changes.approve(proposed(production, RISKY), actor=production.anna)
+    assert risky.state == "proposed"
+    assert "2 because of its high risk" in page(risky, production.anna)
+    assert changes.approve(risky, actor=production.adam).state == "approved"
+
+
+def test_one_has_to_come_from_the_group(production: Cast) -> None:
+    group = Group.objects.create(name="payments-leads")
+    lead = approver(production, "lea", group)
+    hold(production, Rules(True, 2, 2, group))
+    change = changes.approve(proposed(production), actor=production.anna)
+    assert approvals.standing(change).words == "1 of 2 approvals; still needed: one of the group payments-leads"
+    assert "These people can: lea." in page(change, production.olga)
+    change = changes.approve(change, actor=production.adam)
+    assert (change.state, approvals.standing(change).words) == (
+        "proposed",
+        "2 of 2 approvals; still needed: one of the group payments-leads",
+    )
+    change = changes.approve(change, actor=lead)
+    assert change.state == "approved"
+    lead.groups.clear()
+    with pytest.raises(Refused, match="one of the group payments-leads"):
+        publish(change, production)
+    lead.groups.add(group)
+    publish(change, production)
+
+
+def test_a_group_is_not_deleted_while_a_rule_asks_for_it(production: Cast) -> None:
+    group = Group.objects.create(name="payments-leads")
+    hold(production, Rules(True, 1, 1, group))
+    with pytest.raises(ProtectedError):
+        group.delete()
+
+
+def test_the_page_says_when_nobody_can(production: Cast) -> None:
+    group = Group.objects.create(name="payments-leads")
+    hold(production, Rules(True, 1, 1, group))
+    assert "Nobody can: give somebody else the role and the group" in page(proposed(production), production.olga)
+
+
+def test_stricter_rules_hold_for_what_is_approved_already_and_more_people_may_approve_it(production: Cast) -> None:
+    change = changes.approve(proposed(production), actor=production.anna)
+    hold(production, Rules(True, 2, 2))
+    with pytest.raises(Refused, match="1 of 2 approvals; still needed: 1 more"):
+        publish(change, production)
+    assert "Publish…" not in page(change, production.olga)
+    changes.approve(change, actor=production.adam)
+    publish(change, production)
+
+
+def test_an_approval_is_replaced_after_its_giver_lost_the_role(production: Cast) -> None:
+    change = changes.approve(proposed(production), actor=production.anna)
+    RoleBinding.objects.filter(user=production.anna).delete()
+    assert "These people can: adam." in page(change, production.olga)
+    changes.approve(change, actor=production.adam)
+    publish(change, production)
+    assert AuditEvent.objects.get(action="change.published").data["approvers"] == ["adam"]
+
+
+def test_the_database_counts_as_well(production: Cast) -> None:
+    group = Group.objects.create(name="payments-leads")
+    change = changes.approve(proposed(production, RISKY), actor=production.anna)
+    bundle = documents.desired(production.environment)
+    for held, words in ((Rules(True, 1, 2), "needs an approval"), (Rules(True, 1, 2, group), "from the group")):
+        hold(production, held)
+        with pytest.raises(IntegrityError, match=words), transaction.atomic():
+            Change.objects.filter(pk=change.pk).update(state="published", bundle=bundle)
+        changes.approve(change, actor=production.adam)
+    approver(production, "lea", group)
+    changes.approve(change, actor=User.objects.get(username="lea"))
+    Change.objects.filter(pk=change.pk).update(state="published", bundle=bundle)
