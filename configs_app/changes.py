@@ -24,7 +24,7 @@ from configs_app.models import (
 )
 from configs_app.validation import Level
 from console import access, audit
-from console.errors import Refused
+from console.errors import Refused, storable
 from console.models import User
 from console.sealing import seal
 from instances_app.models import Environment, Kind
@@ -96,9 +96,7 @@ def save(
         before = _digests(change)
         for kind, text in texts.items():
             base_id = bases.get(kind)
-            base = Revision.objects.get(pk=base_id) if base_id else None
-            if base is not None and (base.environment != change.environment or base.document.kind != kind):
-                raise Refused("That base revision belongs to another document.")
+            base = _base(change, kind, base_id) if base_id else None
             untouched = text == base.text if base is not None else text.strip() in {"", "{}"}
             if untouched:  # also the empty text that the editor shows for a document nobody has written yet
                 change.documents.filter(kind=kind).delete()
@@ -174,7 +172,7 @@ def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
 
 def reject(change: Change, *, actor: User, reason: str) -> Change:
     """A reviewer's no, with the reason the author needs; editing makes it a draft again."""
-    reason = reason.strip()
+    reason = storable(reason).strip()
     _need(bool(reason), "Say why, so that the author knows what to do.")
     with transaction.atomic():
         change = _locked(change)
@@ -312,6 +310,16 @@ def _check_content(change: Change) -> None:
 
 def _restores(change: Change, document: ChangedDocument) -> bool:
     return change.restores is not None and change.restores.digest == document.digest
+
+
+def _base(change: Change, kind: str, pk: int) -> Revision:
+    of_document = Revision.objects.filter(document__environment=change.environment, document__kind=kind)
+    base = of_document.filter(pk=pk).first()
+    if base is None:
+        raise Refused(
+            f"The {kind} revision that this was typed over is not one of {change.environment}. Reload the page."
+        )
+    return base
 
 
 def _keep(change: Change, kind: str, text: str, *, base: Revision | None) -> None:

@@ -100,6 +100,16 @@ def test_somebody_elses_save_is_not_overwritten(staging: Cast) -> None:
     assert change.documents.get().text == NEWER
 
 
+def test_a_base_that_is_none_of_this_document_is_refused(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW)
+    other = documents.current(staging.environment, "connections")
+    assert other is not None
+    for base in (other.pk, 999_999):
+        with pytest.raises(Refused, match="not one of staging"):
+            changes.save(change, {"webhooks": NEWER}, bases={"webhooks": base}, actor=staging.olga)
+    assert change.documents.get().text == NEW
+
+
 def test_a_stale_base_is_refused_with_what_moved_and_can_be_rebased(staging: Cast) -> None:
     first = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW)
     second = testing.draft(staging.environment, actor=staging.adam, webhooks=NEWER)
