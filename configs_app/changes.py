@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from django.db import transaction
 from webhook_agent import protocol
 
-from configs_app import contents, documents, sittings
+from configs_app import contents, documents, merges, sittings
+from configs_app.members import printable
 from configs_app.models import (
     Approval,
     Bundle,
@@ -30,6 +31,7 @@ from console.sealing import seal
 from instances_app.models import Environment, Kind
 
 APPROVALS_NEEDED = 1  # per protected environment
+NAMED = 200  # entries in one audit event
 
 
 def open_draft(environment: Environment, *, actor: User, title: str = "") -> Change:
@@ -211,6 +213,39 @@ def rebase(change: Change, *, actor: User) -> Change:
     return change
 
 
+def merge(
+    change: Change, *, actor: User, choices: Mapping[str, Mapping[merges.Keys, merges.Choice]], seen: str | None = None
+) -> Change:
+    """Put the change together with what was published meanwhile, on today's base: a draft again, approvals void.
+
+    Every conflict needs a choice (kind → place → choice). `seen` is the `merge_stamp` of the sides that the person saw.
+    """
+    with transaction.atomic():
+        change = _locked(change)
+        _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
+        _need(
+            seen is None or seen == merge_stamp(change),
+            "The change, or what is current, was saved since this page was shown. Look at both sides again.",
+        )
+        merged = contents.merged(change, choices)
+        _need(bool(merged), "Nothing has moved on since this change was begun: there is nothing to merge.")
+        told = {}
+        for document, now, result in merged:
+            _refuse_undecided(document.kind, result)
+            _keep(change, document.kind, result.text, base=now)
+            told[document.kind] = {"onto": now.number if now else 0} | _told(result, choices.get(document.kind, {}))
+        change.state, change.seal, change.decision_reason = ChangeState.DRAFT, "", ""
+        change.last_editor = actor
+        change.save()
+        audit.record("change.merged", actor=actor, target=change, digests=_digests(change), merged=told)
+    return change
+
+
+def merge_stamp(change: Change) -> str:
+    """Changes with every save of the change and with every revision that it would be merged with."""
+    return " ".join([stamp(change), *(f"{doc.kind}:{now.pk if now else 0}" for doc, now in contents.stale(change))])
+
+
 def publish(change: Change, *, actor: User) -> Bundle:
     """Turn the change into revisions and the environment's next bundle.
 
@@ -290,6 +325,26 @@ def stamp(change: Change) -> str:
     return change.updated_at.isoformat()
 
 
+def _refuse_undecided(kind: str, result: merges.Merged) -> None:
+    for path, message in result.problems:
+        raise Refused(f"{kind}, {'.'.join(path)}: {message}")
+    if result.undecided:
+        places = ", ".join(".".join(path) for path in result.undecided[:5])
+        more = f" and {len(result.undecided) - 5} more" if len(result.undecided) > 5 else ""
+        raise Refused(f"{kind}: both sides changed {places}{more}. Choose one side, or type the value.")
+
+
+def _told(result: merges.Merged, choices: Mapping[merges.Keys, merges.Choice]) -> dict[str, object]:
+    """What the audit trail keeps of a merge: names of entries, and who of the two was chosen where; no values."""
+    words: dict[str, list[str]] = {}
+    for part in result.parts:
+        word = part.word or ("conflict" if (part.name,) in part.conflicts else "keys")
+        words.setdefault(word, []).append(printable(part.name))
+    return {word: names[:NAMED] for word, names in words.items()} | {
+        "choices": {printable(".".join(path)): choice.side for path, choice in list(choices.items())[:NAMED]}
+    }
+
+
 def _check_content(change: Change) -> None:
     kept = contents.changed_documents(change)
     _need(bool(kept), "Nothing is changed yet: the text is the one that is current.")
@@ -304,7 +359,7 @@ def _check_content(change: Change) -> None:
         who = f", {now.author or 'an import'}: {now.message}" if now else ""
         raise Refused(
             f"{document.kind} has moved on since this change was begun: it was based on {base}, "
-            f"current is r{now.number if now else 0}{who}. Compare, then rebase the change."
+            f"current is r{now.number if now else 0}{who}. Merge it with what is current."
         )
 
 

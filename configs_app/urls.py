@@ -6,6 +6,7 @@ from configs_app import (
     compare_views,
     entry_views,
     import_views,
+    merge_views,
     note_views,
     presence_views,
     search_views,
@@ -46,6 +47,7 @@ urlpatterns = [
     path("changes/<int:pk>/editing/", presence_views.editing, name="change-editing"),
     path("changes/<int:pk>/draft/", change_views.draft, name="change-draft"),
     path("changes/<int:pk>/reveal/<slug:kind>/", change_views.reveal, name="change-reveal"),
+    path("changes/<int:pk>/merge/", merge_views.merge, name="change-merge"),
     path("changes/<int:pk>/variables/", variable_views.replace, name="change-variables"),
     path("changes/<int:pk>/<slug:verb>/", change_views.act, name="change-act"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import closing
 
@@ -12,7 +13,8 @@ from django.test import Client
 from django.urls import reverse
 
 from configs_app import changes, contents, documents
-from configs_app.models import Approval, Bundle, Change, Revision
+from configs_app.merges import Choice
+from configs_app.models import Approval, Bundle, Change, Revision, RevisionSource
 from console import testing
 from console.errors import Refused
 from console.models import AuditEvent, RoleBinding
@@ -278,3 +280,83 @@ def test_the_empty_text_of_a_document_nobody_wrote_is_no_change() -> None:
     cast = testing.cast()
     change = testing.draft(cast.environment, actor=cast.olga, webhooks=NEWER, connections="{}\n")
     assert [document.kind for document in contents.changed_documents(change)] == ["webhooks"]
+
+
+KEEP = json.dumps(CLOSED)
+TWO = f'{{"one": {KEEP}, "two": {KEEP}}}'
+
+
+def stale(cast: Cast, mine: str, theirs: str) -> Change:
+    """Adam's change, after olga published hers on the same base."""
+    change = testing.draft(cast.environment, actor=cast.adam, webhooks=mine)
+    publish(testing.draft(cast.environment, actor=cast.olga, webhooks=theirs), cast)
+    return change
+
+
+def test_a_merge_takes_both_edits_onto_todays_base(staging: Cast) -> None:
+    publish(testing.draft(staging.environment, actor=staging.olga, webhooks=TWO), staging)
+    change = stale(staging, TWO.replace('"two":', '"three":'), TWO.replace('"one": {', '"one": {"retries": 3, '))
+    changes.merge(change, actor=staging.adam, choices={})
+    document = change.documents.get()
+    assert document.text == TWO.replace('"two":', '"three":').replace('"one": {', '"one": {"retries": 3, ')
+    assert document.base == documents.current(staging.environment, "webhooks")
+    told = AuditEvent.objects.get(action="change.merged").data["merged"]
+    assert told == {"webhooks": {"onto": 3, "theirs": ["one"], "ours": ["three", "two"], "choices": {}}}
+    assert publish(change, staging).webhooks.number == 4  # type: ignore[union-attr]
+
+
+def test_a_conflict_is_never_decided_silently(staging: Cast) -> None:
+    publish(testing.draft(staging.environment, actor=staging.olga, webhooks=TWO), staging)
+    mine, theirs = (TWO.replace('"one": {', f'"one": {{"retries": {n}, ') for n in (1, 2))
+    change = stale(staging, mine, theirs)
+    with pytest.raises(Refused, match=r"webhooks: both sides changed one\.retries\. Choose one side"):
+        changes.merge(change, actor=staging.adam, choices={})
+    path = ("one", "retries")
+    with pytest.raises(Refused, match=r"webhooks, one\.retries: .*double quotes"):
+        changes.merge(change, actor=staging.adam, choices={"webhooks": {path: Choice("edit", "many")}})
+    assert change.documents.get().text == mine
+    changes.merge(change, actor=staging.adam, choices={"webhooks": {path: Choice("edit", " 7 ")}})
+    assert change.documents.get().text == mine.replace('"retries": 1', '"retries": 7')
+    told = AuditEvent.objects.get(action="change.merged").data["merged"]["webhooks"]
+    assert told["choices"] == {"one.retries": "edit"}
+
+
+def test_a_merge_voids_the_approvals(production: Cast) -> None:
+    change = approved(production)
+    with transaction.atomic():
+        documents.add_bundle(
+            production.environment,
+            {
+                "webhooks": documents.add_revision(
+                    documents.lock(production.environment),
+                    "webhooks",
+                    text=testing.text({**testing.WEBHOOKS, "meanwhile": CLOSED}),
+                    source=RevisionSource.EDIT,
+                    author=production.adam,
+                    message="Meanwhile",
+                )
+            },
+            author=production.adam,
+        )
+    changes.merge(change, actor=production.olga, choices={})
+    change.refresh_from_db()
+    assert (change.state, change.seal, changes.valid_approvals(change)) == ("draft", "", [])
+    assert "meanwhile" in change.documents.get().text
+
+
+def test_a_merge_is_of_the_sides_that_were_seen(staging: Cast) -> None:
+    change = stale(staging, NEWER, NEW)
+    seen = changes.merge_stamp(change)
+    publish(testing.draft(staging.environment, actor=staging.olga, webhooks=testing.text({"x": CLOSED})), staging)
+    with pytest.raises(Refused, match="Look at both sides again"):
+        changes.merge(change, actor=staging.adam, choices={}, seen=seen)
+
+
+def test_what_is_no_document_or_not_stale_is_not_merged(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.adam, webhooks='{"half": ')
+    with pytest.raises(Refused, match="nothing to merge"):
+        changes.merge(change, actor=staging.adam, choices={})
+    publish(testing.draft(staging.environment, actor=staging.olga, webhooks=NEW), staging)
+    with pytest.raises(Refused, match="webhooks is not valid JSON"):
+        changes.merge(change, actor=staging.adam, choices={})
+    assert change.documents.get().text == '{"half": '

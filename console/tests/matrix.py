@@ -51,6 +51,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "configs:change-draft"): (403, 422, 403, 422, 403, 404, 302),  # the change is proposed: no autosave
     ("POST", "configs:change-reveal"): WORK,
     ("GET", "configs:change-variables"): WORK,
+    ("GET", "configs:change-merge"): (403, 302, 403, 302, 403, 404, 302),  # nothing is stale: back to the change
+    ("POST", "configs:change-merge"): DO_WORK,
     ("POST", "configs:change-act"): DO_REVIEW,  # with the verb "approve"
     ("POST", "configs:change-accept"): (403, 422, 422, 422, 403, 404, 302),  # nothing is ticked
     ("GET", "configs:acceptances"): READ,
