@@ -91,7 +91,8 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
                 messages.success(request, "Saved as a draft.")
                 return redirect("configs:change-edit", pk)
         return render(request, "configs_app/change_edit.html", _editor(request, change, form), status=422)
-    initial: dict[str, Any] = {"title": change.title, "seen": changes.stamp(change), "carried": carried.packed(change)}
+    initial: dict[str, Any] = {"title": change.title, "reason": change.reason}
+    initial |= {"seen": changes.stamp(change), "carried": carried.packed(change)}
     for kind, (text, base) in editor.standing(change).items():
         initial |= {kind: secrets.masked(text), f"{kind}_base": base.pk if base else None}
     return render(request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial)))
@@ -151,12 +152,15 @@ def reveal(request: ConsoleRequest, pk: int, kind: str) -> HttpResponse:
 def _keep(change: Change, form: ChangeForm, *, actor: User, autosave: bool = False) -> Change:
     """Save what the editor sent; a document that is as its base is no part of the change."""
     kept, bases = _kept(change), form.bases()
-    title, seen = form.cleaned_data["title"], form.cleaned_data["seen"] or None
+    title, reason = form.cleaned_data["title"], form.cleaned_data["reason"]
+    seen = form.cleaned_data["seen"] or None
     restored = editor.restored(form.typed(), change, bases=bases, actor=actor, seen=seen, pages=form.pages())
     base_texts = {kind: _base_text(change, kind, bases[kind]) for kind in Kind.values}
     texts = {kind: with_line_ends_of(base_texts[kind], text) for kind, text in restored.items()}
     touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or editor.EMPTY)}
-    return changes.save(change, touched, bases=bases, actor=actor, title=title, seen=seen, autosave=autosave)
+    return changes.save(
+        change, touched, bases=bases, actor=actor, title=title, reason=reason, seen=seen, autosave=autosave
+    )
 
 
 def _base_text(change: Change, kind: str, base_id: int | None) -> str | None:

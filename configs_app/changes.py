@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Mapping
 
 from django.db import transaction
@@ -32,6 +33,7 @@ from instances_app.models import Environment, Kind
 
 APPROVALS_NEEDED = 1  # per protected environment
 NAMED = 200  # entries in one audit event
+LONGEST_REASON = 2000  # characters
 
 
 def open_draft(environment: Environment, *, actor: User, title: str = "") -> Change:
@@ -50,6 +52,7 @@ def begin(environment: Environment, *, actor: User) -> Change:
         author=actor,
         last_editor=actor,
         title="",
+        reason="",
         restores=None,
         documents=None,
     )
@@ -77,6 +80,7 @@ def save(
     bases: Mapping[str, int | None],
     actor: User,
     title: str | None = None,
+    reason: str | None = None,
     seen: str | None = None,
     autosave: bool = False,
 ) -> Change:
@@ -106,6 +110,8 @@ def save(
                 _keep(change, kind, text, base=base)
         if title is not None:
             change.title = title.strip()
+        if reason is not None:
+            change.reason = _typed(reason)
         reopened = change.state != ChangeState.DRAFT
         change.state, change.seal, change.decision_reason = ChangeState.DRAFT, "", ""
         change.last_editor = actor
@@ -113,7 +119,8 @@ def save(
         after = _digests(change)
         new = sittings.begins(change, actor=actor) if autosave else after != sittings.recorded(change, before)
         if reopened or new:
-            audit.record("change.edited", actor=actor, target=change, digests=after, reopened=reopened)
+            entries = contents.entries_touched(change)
+            audit.record("change.edited", actor=actor, target=change, digests=after, reopened=reopened, entries=entries)
     return change
 
 
@@ -133,15 +140,27 @@ def refuse_overtaken(change: Change, seen: str | None, *, actor: User, autosave:
     )
 
 
-def propose(change: Change, *, actor: User) -> Change:
-    """Freeze the content and ask for another person's approval."""
+def propose(change: Change, *, actor: User, reason: str | None = None) -> Change:
+    """Freeze the content and ask for another person's approval. `reason` replaces the one that the change has."""
     with transaction.atomic():
         change = _locked(change)
         _need(change.state == ChangeState.DRAFT, f"This change is {change.state}, not a draft.")
+        if reason is not None:
+            change.reason = _typed(reason)
+        _need(
+            bool(change.reason) or not change.environment.protected,
+            "Say why this change is needed; whoever has to approve it reads that first.",
+        )
         _check_content(change)
         change.state, change.seal = ChangeState.PROPOSED, content_seal(change)
         change.save()
-        audit.record("change.proposed", actor=actor, target=change, digests=_digests(change))
+        audit.record(
+            "change.proposed",
+            actor=actor,
+            target=change,
+            digests=_digests(change),
+            entries=contents.entries_touched(change),
+        )
     return change
 
 
@@ -277,7 +296,7 @@ def publish(change: Change, *, actor: User) -> Bundle:
             text=document.text,
             source=RevisionSource.RESTORE if _restores(change, document) else RevisionSource.EDIT,
             author=change.last_editor,
-            message=str(change),
+            message=message_of(change),
             restored_from=change.restores if _restores(change, document) else None,
         )
         for document in contents.changed_documents(change)
@@ -294,6 +313,12 @@ def publish(change: Change, *, actor: User) -> Bundle:
         approvers=[approval.approver_name for approval in valid_approvals(change)],
     )
     return bundle
+
+
+def message_of(change: Change) -> str:
+    """What its revisions say of it: the title, and why, on one line of up to 500 characters."""
+    words = f"{change}: {change.reason}" if change.title and change.reason else change.reason or str(change)
+    return textwrap.shorten(words, 500, placeholder="…")
 
 
 def valid_approvals(change: Change) -> list[Approval]:
@@ -390,6 +415,15 @@ def digest_of(text: str) -> str:
         return protocol.digest(protocol.parse(text))
     except protocol.ProtocolError:
         return ""
+
+
+def _typed(reason: str) -> str:
+    reason = storable(reason).replace("\r\n", "\n").strip()
+    _need(
+        len(reason) <= LONGEST_REASON,
+        f"A reason has up to {LONGEST_REASON:,} characters; this one has {len(reason):,}.",
+    )
+    return reason
 
 
 def _digests(change: Change) -> dict[str, str]:

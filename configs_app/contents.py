@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import islice
 
-from configs_app import acceptances, documents, marks, merges, validation
+from configs_app import acceptances, documents, entry_diff, marks, merges, validation
+from configs_app.json_text import JsonError
+from configs_app.members import printable
 from configs_app.models import Change, ChangedDocument, Revision
 from configs_app.validation import Level
 from console.errors import Refused
 from instances_app.models import OTHER, Kind
 
+NAMED = 100  # entries of one document in an audit event
 Merging = tuple[ChangedDocument, Revision | None, merges.Merged]  # of a stale document: it, what is current, the merge
 
 
@@ -17,6 +22,16 @@ def changed_documents(change: Change) -> list[ChangedDocument]:
     """The documents whose content differs from their base, webhooks first."""
     kept = change.documents.select_related("base__document", "base__author").order_by("-kind")
     return [document for document in kept if document.is_changed]
+
+
+def entries_touched(change: Change) -> dict[str, list[str]]:
+    """kind → names of the entries that differ from the base, the first ones; nothing of a text that is not JSON."""
+    found: dict[str, list[str]] = {}
+    for document in changed_documents(change):
+        with suppress(JsonError):
+            names = entry_diff.touched(document.base.text if document.base else None, document.text)
+            found[document.kind] = [printable(name) for name, _ in islice(names, NAMED)]
+    return found
 
 
 def stale(change: Change) -> list[tuple[ChangedDocument, Revision | None]]:

@@ -209,6 +209,7 @@ class Change(models.Model):
 
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="changes")
     title = models.CharField(max_length=200, blank=True)
+    reason = models.TextField(max_length=2000, blank=True)  # why it is needed; several lines
     state = models.CharField(max_length=20, choices=ChangeState.choices, default=ChangeState.DRAFT)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="changes")
     last_editor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -360,3 +360,33 @@ def test_what_is_no_document_or_not_stale_is_not_merged(staging: Cast) -> None:
     with pytest.raises(Refused, match="webhooks is not valid JSON"):
         changes.merge(change, actor=staging.adam, choices={})
     assert change.documents.get().text == '{"half": '
+
+
+def test_a_protected_environment_wants_a_reason_before_anybody_approves(production: Cast) -> None:
+    change = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    changes.save(change, {}, bases={}, actor=production.olga, reason=" ")
+    with pytest.raises(Refused, match="Say why this change is needed"):
+        changes.propose(change, actor=production.olga)
+    with pytest.raises(Refused, match="up to 2,000 characters; this one has 2,001"):
+        changes.propose(change, actor=production.olga, reason="x" * 2001)
+    assert changes.propose(change, actor=production.olga, reason="Because\r\nso").reason == "Because\nso"
+
+
+def test_a_reason_goes_into_the_revisions_message(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW, title="Add new")
+    changes.save(change, {}, bases={}, actor=staging.olga, reason="The partner\n\nasked for it.")
+    assert publish(change, staging).webhooks.message == "Add new: The partner asked for it."  # type: ignore[union-attr]
+    untitled = testing.draft(staging.environment, actor=staging.olga, webhooks=NEWER, title="")
+    changes.save(untitled, {}, bases={}, actor=staging.olga, reason="x " * 400)
+    message = publish(untitled, staging).webhooks.message  # type: ignore[union-attr]
+    assert (len(message), message[-1]) == (500, "…")
+
+
+def test_the_trail_names_the_entries_of_an_edit_and_of_a_proposal(production: Cast) -> None:
+    webhooks = {**testing.WEBHOOKS, "\ud800\0": CLOSED}
+    del webhooks["refunds"]
+    change = testing.draft(production.environment, actor=production.olga, webhooks=testing.text(webhooks))
+    assert AuditEvent.objects.get(action="change.edited").data["entries"] == {"webhooks": ["?\ufffd", "refunds"]}
+    changes.save(change, {"webhooks": NEW}, bases={"webhooks": change.documents.get().base_id}, actor=production.olga)
+    changes.propose(change, actor=production.olga)
+    assert AuditEvent.objects.get(action="change.proposed").data["entries"] == {"webhooks": ["new", "refunds"]}
