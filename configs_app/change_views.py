@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -19,10 +20,13 @@ from configs_app import (
     consequences,
     contents,
     diffs,
+    discussions,
     documents,
     editor,
     reading,
+    reviews,
     secrets,
+    timelines,
 )
 from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
 from configs_app.models import Change, ChangedDocument, ChangeState, Revision
@@ -32,6 +36,7 @@ from console.errors import Refused
 from console.http import ConsoleRequest
 from console.models import User
 from instances_app.models import Kind
+from instances_app.plans import Plan
 from instances_app.shortcuts import get_environment
 
 LISTED = 100
@@ -203,27 +208,42 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
 
 
 def page(
-    request: ConsoleRequest, found: Change, *, accepting: AcceptanceForm | None = None, status: int = 200
+    request: ConsoleRequest,
+    found: Change,
+    *,
+    accepting: AcceptanceForm | None = None,
+    typed: Mapping[str, str] | None = None,
+    status: int = 200,
 ) -> HttpResponse:
-    """Everything a decision needs on one screen; `accepting` is a form that was refused, with what was typed."""
+    """Everything a decision needs on one screen; `accepting` and `typed` are what a refused form held."""
+    shown = reading.asked(request)
     changed = contents.changed_documents(found)
+    differences = {
+        document.kind: shown.between(document.base.text if document.base else None, document.text)
+        for document in changed
+    }
+    said = discussions.of_change(found, request.user)
+    beside = {kind: discussions.beside(said, kind, difference) for kind, difference in differences.items()}
+    moments, earlier = timelines.of_change(found)
     stale = contents.stale(found) if found.is_open else []
     may = access.verbs(request.user, found.environment)
     own = request.user.pk in {found.author_id, found.last_editor_id}
     obstacles = contents.obstacles(found) if found.is_open else []
-    shown = reading.asked(request)
     context = {
         "reading": shown,
         "change": found,
         "environment": found.environment,
         "may": may,
         "own": own,
+        "typed": {"propose_reason": found.reason, **(typed or {})},
         "documents": [
             {
                 "document": document,
                 "findings": contents.findings(document),
                 "secrets": secrets.differences(document.base.text if document.base else None, document.text),
-                "difference": shown.between(document.base.text if document.base else None, document.text),
+                "difference": differences[document.kind],
+                "remarks": beside[document.kind][0],
+                "elsewhere": beside[document.kind][1],
             }
             for document in changed
         ],
@@ -240,6 +260,20 @@ def page(
             {"document": document, "now": now, "entries": _moved(document, now.text if now else None)}
             for document, now in stale
         ],
+        "next_step": reviews.next_step(found, changed=changed, stale=stale, obstacles=obstacles),
+        "can_propose": found.environment.protected
+        and found.state == ChangeState.DRAFT
+        and "change.edit" in may
+        and bool(changed)
+        and not obstacles
+        and not stale,
+        "said": said,
+        "unresolved": discussions.unresolved(said),
+        "kinds": list(differences),
+        "about": discussions.offered(differences),
+        "moments": moments,
+        "earlier": earlier,
+        "reach": _reach(found),
         "summary": consequences.of_change(found),
         "approvals": changes.valid_approvals(found),
         "reviewers": access.who_can("change.review", found.environment),
@@ -247,6 +281,19 @@ def page(
         "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,
     }
     return render(request, "configs_app/change.html", context, status=status)
+
+
+def _reach(change: Change) -> dict[str, Any]:
+    """Where publishing would send it."""
+    own = change.plan
+    return {
+        "instances": len(change.targets)
+        if change.targets is not None
+        else change.environment.instances.active().count(),
+        "chosen": change.targets is not None,
+        "plan": Plan.of(change.environment.plan if own is None else own),
+        "own": own is not None,
+    }
 
 
 def _moved(document: ChangedDocument, now: str | None) -> diffs.EntryChanges:
@@ -264,14 +311,17 @@ def act(request: ConsoleRequest, pk: int, verb: str) -> HttpResponse:
             changes.reject(found, actor=request.user, reason=request.POST.get("reason", ""))
         elif verb == "approve":
             changes.approve(found, actor=request.user, seal=request.POST.get("seal", ""))
+        elif verb == "propose":
+            changes.propose(found, actor=request.user, reason=request.POST.get("reason"))
         else:
             {
-                "propose": changes.propose,
                 "withdraw": changes.withdraw,
                 "rebase": changes.rebase,
             }[verb](found, actor=request.user)
     except Refused as refusal:
         messages.error(request, str(refusal))
+        if request.POST.get("reason", "").strip() or verb == "propose":  # shown again with what was typed
+            return page(request, found, typed={f"{verb}_reason": request.POST.get("reason", "")}, status=422)
     return redirect("configs:change", pk)
 
 

@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from configs_app.discussion_models import Comment as Comment
 from console import sealing
 from instances_app.models import Environment, Instance, Kind
 

@@ -3,6 +3,7 @@ from django.urls import path
 from configs_app import (
     acceptance_views,
     change_views,
+    comment_views,
     compare_views,
     entry_views,
     import_views,
@@ -47,6 +48,9 @@ urlpatterns = [
     path("changes/<int:pk>/editing/", presence_views.editing, name="change-editing"),
     path("changes/<int:pk>/draft/", change_views.draft, name="change-draft"),
     path("changes/<int:pk>/reveal/<slug:kind>/", change_views.reveal, name="change-reveal"),
+    path("changes/<int:pk>/comments/", comment_views.write, name="change-comment"),
+    path("changes/<int:pk>/discussion/", comment_views.discussion, name="change-discussion"),
+    path("comments/<int:pk>/<slug:verb>/", comment_views.act, name="comment-act"),
     path("changes/<int:pk>/merge/", merge_views.merge, name="change-merge"),
     path("changes/<int:pk>/variables/", variable_views.replace, name="change-variables"),
     path("changes/<int:pk>/<slug:verb>/", change_views.act, name="change-act"),

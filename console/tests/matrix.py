@@ -53,6 +53,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "configs:change-variables"): WORK,
     ("GET", "configs:change-merge"): (403, 302, 403, 302, 403, 404, 302),  # nothing is stale: back to the change
     ("POST", "configs:change-merge"): DO_WORK,
+    ("POST", "configs:change-comment"): (422, 422, 422, 422, 403, 404, 302),  # nothing is typed
+    ("GET", "configs:change-discussion"): READ,
+    ("POST", "configs:comment-act"): (302, 302, 302, 302, 403, 404, 302),  # with the verb "resolve"
     ("POST", "configs:change-act"): DO_REVIEW,  # with the verb "approve"
     ("POST", "configs:change-accept"): (403, 422, 422, 422, 403, 404, 302),  # nothing is ticked
     ("GET", "configs:acceptances"): READ,

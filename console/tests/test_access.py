@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from configs_app import changes, imports
+from configs_app import changes, comments, imports
 from configs_app.validation import schemas
 from console import access, testing
 from console.models import AuditEvent, User
@@ -61,6 +61,7 @@ def arguments() -> dict[str, list[object]]:
         "acceptance": [acceptance.pk],
         "import": [held.pk],
         "reveal": [change.pk, "webhooks"],
+        "comment": [comments.write(change, text="Why?", actor=cast.victor).pk, "resolve"],
     }
 
 
@@ -72,6 +73,7 @@ def which(name: str) -> str | None:
         "configs:change-act": "act",
         "configs:change-reveal": "reveal",
         "configs:changes": "environment",
+        "configs:comment-act": "comment",
         "configs:acceptances": "environment",
         "configs:acceptance-end": "acceptance",
         "configs:change-new": "environment",
