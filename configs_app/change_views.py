@@ -39,7 +39,6 @@ from instances_app.models import Kind
 from instances_app.plans import Plan
 from instances_app.shortcuts import get_environment
 
-LISTED = 100
 NEEDS = {  # what the buttons on the review page need
     "propose": "change.edit",
     "withdraw": "change.edit",
@@ -47,22 +46,6 @@ NEEDS = {  # what the buttons on the review page need
     "approve": "change.review",
     "reject": "change.review",
 }
-
-
-@require_safe
-def change_list(request: ConsoleRequest, environment: str) -> HttpResponse:
-    found = get_environment(request.user, environment, needs="environment.view")
-    query = found.changes.select_related(
-        "author", "last_editor", "bundle__webhooks__document", "bundle__connections__document"
-    ).defer("bundle__webhooks__content_sealed", "bundle__connections__content_sealed")
-    ended = [ChangeState.PUBLISHED, ChangeState.WITHDRAWN]
-    context = {
-        "environment": found,
-        "may": access.verbs(request.user, found),
-        "open": query.exclude(state__in=ended)[:LISTED],
-        "ended": query.filter(state__in=ended)[:LISTED],
-    }
-    return render(request, "configs_app/change_list.html", context)
 
 
 @require_POST

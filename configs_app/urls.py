@@ -2,6 +2,7 @@ from django.urls import path
 
 from configs_app import (
     acceptance_views,
+    change_list_views,
     change_views,
     comment_views,
     compare_views,
@@ -38,8 +39,9 @@ urlpatterns = [
     ),
     path("e/<slug:environment>/import/", import_views.choose, name="import"),
     path("imports/<int:pk>/", import_views.preview, name="import-preview"),
-    path("e/<slug:environment>/changes/", change_views.change_list, name="changes"),
+    path("e/<slug:environment>/changes/", change_list_views.of_environment, name="changes"),
     path("e/<slug:environment>/changes/new/", change_views.change_new, name="change-new"),
+    path("changes/", change_list_views.everywhere, name="all-changes"),
     path("changes/<int:pk>/", change_views.change, name="change"),
     path("changes/<int:pk>/edit/", change_views.edit, name="change-edit"),
     path("changes/<int:pk>/accept/", acceptance_views.accept, name="change-accept"),

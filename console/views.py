@@ -16,6 +16,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 
+from configs_app import reviews
 from configs_app.models import Change, ChangeState
 from console import access, audit, live
 from console.errors import Denied
@@ -53,13 +54,7 @@ def home(request: ConsoleRequest) -> HttpResponse:
                 "rollout": running.get(environment.pk),
             }
         )
-    for_review = [
-        change
-        for change in open_changes
-        if change.state == ChangeState.PROPOSED
-        and request.user.pk not in {change.author_id, change.last_editor_id}
-        and access.allows(request.user, "change.review", change.environment)
-    ]
+    for_review = reviews.waiting_for(request.user)
     mine = [change for change in open_changes if request.user.pk in {change.author_id, change.last_editor_id}]
     return render(
         request,

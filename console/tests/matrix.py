@@ -43,6 +43,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "configs:import"): WORK,
     ("GET", "configs:import-preview"): WORK,
     ("POST", "configs:import-preview"): DO_WORK,
+    ("GET", "configs:all-changes"): SIGNED_IN,
     ("GET", "configs:changes"): READ,
     ("POST", "configs:change-new"): DO_WORK,
     ("GET", "configs:change"): READ,

@@ -72,6 +72,7 @@ def which(name: str) -> str | None:
         "live": "environment",
         "configs:change-act": "act",
         "configs:change-reveal": "reveal",
+        "configs:all-changes": None,
         "configs:changes": "environment",
         "configs:comment-act": "comment",
         "configs:acceptances": "environment",
