@@ -248,14 +248,15 @@ def merge(
         )
         merged = contents.merged(change, choices)
         _need(bool(merged), "Nothing has moved on since this change was begun: there is nothing to merge.")
-        told = {}
-        for document, now, result in merged:
+        for document, _, result in merged:
             _refuse_undecided(document.kind, result)
-            _keep(change, document.kind, result.text, base=now)
-            told[document.kind] = {"onto": now.number if now else 0} | _told(result, choices.get(document.kind, {}))
         change.state, change.seal, change.decision_reason = ChangeState.DRAFT, "", ""
         change.last_editor = actor
         change.save()
+        told = {}
+        for document, now, result in merged:
+            _keep(change, document.kind, result.text, base=now)
+            told[document.kind] = {"onto": now.number if now else 0} | _told(result, choices.get(document.kind, {}))
         audit.record("change.merged", actor=actor, target=change, digests=_digests(change), merged=told)
     return change
 
@@ -431,11 +432,10 @@ def _digests(change: Change) -> dict[str, str]:
 
 
 def _locked(change: Change) -> Change:
-    return (
-        Change.objects.select_for_update(of=("self",))
-        .select_related("environment", "author", "last_editor", "restores")
-        .get(pk=change.pk)
-    )
+    # Two queries: in one, a change whose last editor became another person while this waited for the lock would seem
+    # to be gone, because Postgres looks again at the row but not at what it was joined with.
+    Change.objects.select_for_update().only("pk").get(pk=change.pk)
+    return Change.objects.select_related("environment", "author", "last_editor", "restores").get(pk=change.pk)
 
 
 def _need(condition: bool, message: str) -> None:

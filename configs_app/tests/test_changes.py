@@ -17,7 +17,7 @@ from configs_app.merges import Choice
 from configs_app.models import Approval, Bundle, Change, Revision, RevisionSource
 from console import testing
 from console.errors import Refused
-from console.models import AuditEvent, RoleBinding
+from console.models import AuditEvent, RoleBinding, User
 from console.testing import Cast
 
 pytestmark = pytest.mark.django_db
@@ -390,3 +390,30 @@ def test_the_trail_names_the_entries_of_an_edit_and_of_a_proposal(production: Ca
     changes.save(change, {"webhooks": NEW}, bases={"webhooks": change.documents.get().base_id}, actor=production.olga)
     changes.propose(change, actor=production.olga)
     assert AuditEvent.objects.get(action="change.proposed").data["entries"] == {"webhooks": ["new", "refunds"]}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_merges_at_once_one_is_told_to_look_again() -> None:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    change = stale(cast, NEWER, NEW)
+    seen = changes.merge_stamp(change)
+    told: list[str] = []
+    together = threading.Barrier(2)
+
+    def go(actor: User) -> None:
+        with closing(connection):
+            together.wait()
+            try:
+                changes.merge(change, actor=actor, choices={}, seen=seen)
+            except Refused as refusal:
+                told.append(str(refusal))
+
+    threads = [threading.Thread(target=go, args=[actor]) for actor in (cast.olga, cast.adam)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 1
+    assert "Look at both sides again" in told[0]
+    assert AuditEvent.objects.filter(action="change.merged").count() == 1
