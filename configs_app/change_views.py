@@ -218,7 +218,7 @@ def page(
         "environment": found.environment,
         "may": may,
         "own": own,
-        "typed": {"propose_reason": found.reason, **(typed or {})},
+        "typed": {"propose_reason": found.reason, "about": request.GET.get("about", ""), **(typed or {})},
         "documents": [
             {
                 "document": document,

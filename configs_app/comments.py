@@ -119,10 +119,10 @@ def _stands_in(secret: str, text: str) -> bool:
 
 def _literals(change: Change) -> Iterator[str]:
     for text in _texts(change):
-        for secret in secrets.hidden(text):
-            yield secret.value.strip()
+        for secret in secrets.values(text):
+            yield secret.strip()
             for core in _CORES:
-                yield from (found.strip() for found in core.findall(secret.value))
+                yield from (found.strip() for found in core.findall(secret))
 
 
 def _texts(change: Change) -> set[str]:

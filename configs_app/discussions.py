@@ -22,6 +22,11 @@ class Said:
     mine: bool
     settles: bool  # this person may say what is resolved
 
+    @property
+    def about(self) -> str:
+        """The form's value for the entry that it is about; see `offered`."""
+        return json.dumps([self.comment.kind, self.comment.entry])
+
 
 def of_change(change: Change, person: User) -> list[Said]:
     """Oldest first."""

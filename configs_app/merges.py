@@ -22,7 +22,7 @@ from webhook_agent import protocol
 from configs_app import marks, secrets
 from configs_app.entry_diff import canonical
 from configs_app.json_text import JsonError, scan, seek
-from configs_app.members import Member, members
+from configs_app.members import Member, members, read
 
 Keys = tuple[str, ...]  # an entry's name, then the keys inside it
 Side = Literal["ours", "theirs", "edit"]
@@ -88,7 +88,7 @@ def merged(
     merge = _Merge(choices or {}, known or {})
     written = merge.objects((), before, ours, now)
     text = now if ours == before else written
-    order = _order_word(*(list(_by_name(side)) for side in (before, ours, now)))
+    order = _order_word(*([member.name for member in read(side)] for side in (before, ours, now)))
     return Merged(text, merge.parts(), merge.conflicts, merge.undecided, merge.problems, order)
 
 
@@ -131,7 +131,7 @@ class _Merge:
 
     def objects(self, path: Keys, base: str, ours: str, theirs: str) -> str:
         """Three objects put together, key by key; written into ours."""
-        before, mine, yours = _by_name(base), _by_name(ours), _by_name(theirs)
+        before, mine, yours = (_by_name(text, whole=not path) for text in (base, ours, theirs))
         pieces: dict[str, str] = {}
         for name in dict.fromkeys([*mine, *yours, *before]):
             here = (*path, name)
@@ -210,8 +210,8 @@ def _text(member: Member | None) -> str | None:
     return None if member is None else member.text
 
 
-def _by_name(text: str) -> dict[str, Member]:
-    return {member.name: member for member in members(text)}
+def _by_name(text: str, *, whole: bool) -> dict[str, Member]:
+    return {member.name: member for member in (read if whole else members)(text)}  # whole documents are remembered
 
 
 def _moved(before: Sequence[str], after: Sequence[str]) -> bool:

@@ -60,6 +60,9 @@ def test_a_comment_on_an_entry_stands_below_its_lines_and_in_the_discussion(
     assert "<script>" not in table.group()
     assert f'href="#remark-{comment.pk}">webhooks: new</a>' in body
     assert "1 comment not resolved" in body
+    answer_to = re.search(r'href="(\?about=[^"]*)#say">Answer', body)
+    assert answer_to is not None
+    assert re.search(r'&quot;new&quot;]" selected', body_of(change, production.olga, answer_to[1]))
     gone = comments.write(change, text="Gone?", actor=production.olga, kind="webhooks", entry="orders")
     assert f'id="remark-{gone.pk}"' in body_of(change, production.olga, query)  # not in the difference: above it
 
