@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -21,12 +22,15 @@ from configs_app import (
     contents,
     contributors,
     diffs,
+    discussions,
     documents,
     editor,
     reach,
     reading,
+    reviews,
     secrets,
     since_review,
+    timelines,
 )
 from configs_app.decision_models import BrokenGlass
 from configs_app.forms import AcceptanceForm, ChangeForm, as_lf, value_of, with_line_ends_of
@@ -39,7 +43,6 @@ from console.models import User
 from instances_app.models import Kind
 from instances_app.shortcuts import get_environment
 
-LISTED = 100
 NEEDS = {  # what the buttons on the review page need
     "propose": "change.edit",
     "withdraw": "change.edit",
@@ -47,22 +50,6 @@ NEEDS = {  # what the buttons on the review page need
     "approve": "change.review",
     "reject": "change.review",
 }
-
-
-@require_safe
-def change_list(request: ConsoleRequest, environment: str) -> HttpResponse:
-    found = get_environment(request.user, environment, needs="environment.view")
-    query = found.changes.select_related(
-        "author", "last_editor", "bundle__webhooks__document", "bundle__connections__document"
-    ).defer("bundle__webhooks__content_sealed", "bundle__connections__content_sealed")
-    ended = [ChangeState.PUBLISHED, ChangeState.WITHDRAWN]
-    context = {
-        "environment": found,
-        "may": access.verbs(request.user, found),
-        "open": query.exclude(state__in=ended)[:LISTED],
-        "ended": query.filter(state__in=ended)[:LISTED],
-    }
-    return render(request, "configs_app/change_list.html", context)
 
 
 @require_POST
@@ -96,7 +83,8 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
                 messages.success(request, "Saved as a draft.")
                 return redirect("configs:change-edit", pk)
         return render(request, "configs_app/change_edit.html", _editor(request, change, form), status=422)
-    initial: dict[str, Any] = {"title": change.title, "seen": changes.stamp(change), "carried": carried.packed(change)}
+    initial: dict[str, Any] = {"title": change.title, "reason": change.reason}
+    initial |= {"seen": changes.stamp(change), "carried": carried.packed(change)}
     for kind, (text, base) in editor.standing(change).items():
         initial |= {kind: secrets.masked(text), f"{kind}_base": base.pk if base else None}
     return render(request, "configs_app/change_edit.html", _editor(request, change, ChangeForm(initial=initial)))
@@ -161,12 +149,15 @@ def reveal(request: ConsoleRequest, pk: int, kind: str) -> HttpResponse:
 def _keep(change: Change, form: ChangeForm, *, actor: User, autosave: bool = False) -> Change:
     """Save what the editor sent; a document that is as its base is no part of the change."""
     kept, bases = _kept(change), form.bases()
-    title, seen = form.cleaned_data["title"], form.cleaned_data["seen"] or None
+    title, reason = form.cleaned_data["title"], form.cleaned_data["reason"]
+    seen = form.cleaned_data["seen"] or None
     restored = editor.restored(form.typed(), change, bases=bases, actor=actor, seen=seen, pages=form.pages())
     base_texts = {kind: _base_text(change, kind, bases[kind]) for kind in Kind.values}
     texts = {kind: with_line_ends_of(base_texts[kind], text) for kind, text in restored.items()}
     touched = {kind: text for kind, text in texts.items() if kind in kept or text != (base_texts[kind] or editor.EMPTY)}
-    return changes.save(change, touched, bases=bases, actor=actor, title=title, seen=seen, autosave=autosave)
+    return changes.save(
+        change, touched, bases=bases, actor=actor, title=title, reason=reason, seen=seen, autosave=autosave
+    )
 
 
 def _base_text(change: Change, kind: str, base_id: int | None) -> str | None:
@@ -209,15 +200,27 @@ def change(request: ConsoleRequest, pk: int) -> HttpResponse:
 
 
 def page(
-    request: ConsoleRequest, found: Change, *, accepting: AcceptanceForm | None = None, status: int = 200
+    request: ConsoleRequest,
+    found: Change,
+    *,
+    accepting: AcceptanceForm | None = None,
+    typed: Mapping[str, str] | None = None,
+    status: int = 200,
 ) -> HttpResponse:
-    """Everything a decision needs on one screen; `accepting` is a form that was refused, with what was typed."""
+    """Everything a decision needs on one screen; `accepting` and `typed` are what a refused form held."""
+    shown = reading.asked(request)
     changed = contents.changed_documents(found)
+    differences = {
+        document.kind: shown.between(document.base.text if document.base else None, document.text)
+        for document in changed
+    }
+    said = discussions.of_change(found, request.user)
+    beside = {kind: discussions.beside(said, kind, difference) for kind, difference in differences.items()}
+    moments, earlier = timelines.of_change(found)
     stale = contents.stale(found) if found.is_open else []
     may = access.verbs(request.user, found.environment)
     own = request.user.pk in contributors.of(found)
     obstacles = contents.obstacles(found) if found.is_open else []
-    shown = reading.asked(request)
     summary = consequences.of_change(found)
     standing = approvals.standing(found, risk=summary.risk)
     since = since_review.of(found, request.user)
@@ -232,12 +235,15 @@ def page(
         "environment": found.environment,
         "may": may,
         "own": own,
+        "typed": {"propose_reason": found.reason, "about": request.GET.get("about", ""), **(typed or {})},
         "documents": [
             {
                 "document": document,
                 "findings": contents.findings(document),
                 "secrets": secrets.differences(document.base.text if document.base else None, document.text),
-                "difference": shown.between(document.base.text if document.base else None, document.text),
+                "difference": differences[document.kind],
+                "remarks": beside[document.kind][0],
+                "elsewhere": beside[document.kind][1],
             }
             for document in changed
         ],
@@ -258,6 +264,19 @@ def page(
         "standing": standing,
         "broken_glass": BrokenGlass.objects.filter(change=found).select_related("by", "review__closed_by").first(),
         "reach": reach.of(found, standing.proposal if found.environment.protected else None),
+        "next_step": reviews.next_step(found, changed=changed, stale=stale, obstacles=obstacles, standing=standing),
+        "can_propose": found.environment.protected
+        and found.state == ChangeState.DRAFT
+        and "change.edit" in may
+        and bool(changed)
+        and not obstacles
+        and not stale,
+        "said": said,
+        "unresolved": discussions.unresolved(said),
+        "kinds": list(differences),
+        "about": discussions.offered(differences),
+        "moments": moments,
+        "earlier": earlier,
         "bundle": found.bundle or documents.desired(found.environment),
         "rollout_id": found.rollouts.values_list("pk", flat=True).first() if not found.is_open else None,
     }
@@ -279,14 +298,17 @@ def act(request: ConsoleRequest, pk: int, verb: str) -> HttpResponse:
             changes.reject(found, actor=request.user, reason=request.POST.get("reason", ""))
         elif verb == "approve":
             changes.approve(found, actor=request.user, seal=request.POST.get("seal", ""))
+        elif verb == "propose":
+            changes.propose(found, actor=request.user, reason=request.POST.get("reason"))
         else:
             {
-                "propose": changes.propose,
                 "withdraw": changes.withdraw,
                 "rebase": changes.rebase,
             }[verb](found, actor=request.user)
     except Refused as refusal:
         messages.error(request, str(refusal))
+        if request.POST.get("reason", "").strip() or verb == "propose":  # shown again with what was typed
+            return page(request, found, typed={f"{verb}_reason": request.POST.get("reason", "")}, status=422)
     return redirect("configs:change", pk)
 
 

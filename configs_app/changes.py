@@ -5,13 +5,15 @@ Only this module assigns `Change.state`. Locks are taken in one order, everywher
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 from django.db import transaction
 from webhook_agent import protocol
 
-from configs_app import approvals, contents, contributors, documents, glass, proposals, reach, sittings
+from configs_app import approvals, contents, contributors, documents, glass, merges, proposals, reach, sittings
 from configs_app.decision_models import BrokenGlass
+from configs_app.members import printable
 from configs_app.models import (
     Approval,
     Bundle,
@@ -23,11 +25,14 @@ from configs_app.models import (
 )
 from configs_app.validation import Level
 from console import audit
-from console.errors import Refused
+from console.errors import Refused, storable
 from console.models import User
 from console.sealing import seal
 from instances_app.models import Environment, Instance, Kind
 from instances_app.plans import Plan
+
+NAMED = 200  # entries in one audit event
+LONGEST_REASON = 2000  # characters
 
 
 def open_draft(environment: Environment, *, actor: User, title: str = "") -> Change:
@@ -47,6 +52,7 @@ def begin(environment: Environment, *, actor: User) -> Change:
         author=actor,
         last_editor=actor,
         title="",
+        reason="",
         restores=None,
         documents=None,
     )
@@ -74,6 +80,7 @@ def save(
     bases: Mapping[str, int | None],
     actor: User,
     title: str | None = None,
+    reason: str | None = None,
     seen: str | None = None,
     autosave: bool = False,
 ) -> Change:
@@ -96,9 +103,7 @@ def save(
         _unseal(change)
         for kind, text in texts.items():
             base_id = bases.get(kind)
-            base = Revision.objects.get(pk=base_id) if base_id else None
-            if base is not None and (base.environment != change.environment or base.document.kind != kind):
-                raise Refused("That base revision belongs to another document.")
+            base = _base(change, kind, base_id) if base_id else None
             untouched = text == base.text if base is not None else text.strip() in {"", "{}"}
             if untouched:  # also the empty text that the editor shows for a document nobody has written yet
                 change.documents.filter(kind=kind).delete()
@@ -106,6 +111,8 @@ def save(
                 _keep(change, kind, text, base=base)
         if title is not None:
             change.title = title.strip()
+        if reason is not None:
+            change.reason = _typed(reason)
         reopened = change.state != ChangeState.DRAFT
         change.state, change.decision_reason = ChangeState.DRAFT, ""
         change.last_editor = actor
@@ -114,7 +121,8 @@ def save(
         after = _digests(change)
         new = sittings.begins(change, actor=actor) if autosave else after != sittings.recorded(change, before)
         if reopened or new:
-            audit.record("change.edited", actor=actor, target=change, digests=after, reopened=reopened)
+            entries = contents.entries_touched(change)
+            audit.record("change.edited", actor=actor, target=change, digests=after, reopened=reopened, entries=entries)
     return change
 
 
@@ -158,10 +166,11 @@ def aim(change: Change, *, targets: Collection[int] | None, plan: Plan | None, a
     return change
 
 
-def propose(change: Change, *, actor: User) -> Change:
+def propose(change: Change, *, actor: User, reason: str | None = None) -> Change:
     """Keep contents, targets and plan as they are now, and ask for other people's approval of just these.
 
     What is proposed already is proposed again when something has moved since: an address, the plan, the fleet.
+    `reason` replaces the one that the change has.
     """
     with transaction.atomic():
         change = _locked(change)
@@ -170,6 +179,12 @@ def propose(change: Change, *, actor: User) -> Change:
         _need(
             not again or proposals.differs(change, proposals.current(change)),
             "It is proposed already, and nothing has moved since.",
+        )
+        if reason is not None:
+            change.reason = _typed(reason)
+        _need(
+            bool(change.reason) or not change.environment.protected,
+            "Say why this change is needed; whoever has to approve it reads that first.",
         )
         _check_content(change)
         _need(
@@ -186,6 +201,7 @@ def propose(change: Change, *, actor: User) -> Change:
             proposal=proposal.number,
             instances=len(proposal.targets),
             plan=proposal.plan,
+            entries=contents.entries_touched(change),
         )
     return change
 
@@ -231,7 +247,7 @@ def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
 
 def reject(change: Change, *, actor: User, reason: str) -> Change:
     """A reviewer's no, with the reason the author needs; editing makes it a draft again."""
-    reason = reason.strip()
+    reason = storable(reason).strip()
     _need(bool(reason), "Say why, so that the author knows what to do.")
     with transaction.atomic():
         change = _locked(change)
@@ -272,6 +288,42 @@ def rebase(change: Change, *, actor: User) -> Change:
     return change
 
 
+def merge(
+    change: Change, *, actor: User, choices: Mapping[str, Mapping[merges.Keys, merges.Choice]], seen: str | None = None
+) -> Change:
+    """Put the change together with what was published meanwhile, on today's base: a draft again, approvals void.
+
+    Every conflict needs a choice (kind → place → choice). `seen` is the `merge_stamp` of the sides that the person saw.
+    """
+    with transaction.atomic():
+        change = _locked(change)
+        _need(change.is_open, f"This change is {change.state} and can no longer be edited.")
+        _need(
+            seen is None or seen == merge_stamp(change),
+            "The change, or what is current, was saved since this page was shown. Look at both sides again.",
+        )
+        merged = contents.merged(change, choices)
+        _need(bool(merged), "Nothing has moved on since this change was begun: there is nothing to merge.")
+        for document, _, result in merged:
+            _refuse_undecided(document.kind, result)
+        _unseal(change)
+        change.state, change.decision_reason = ChangeState.DRAFT, ""
+        change.last_editor = actor
+        change.save()
+        contributors.add(change, actor)
+        told = {}
+        for document, now, result in merged:
+            _keep(change, document.kind, result.text, base=now)
+            told[document.kind] = {"onto": now.number if now else 0} | _told(result, choices.get(document.kind, {}))
+        audit.record("change.merged", actor=actor, target=change, digests=_digests(change), merged=told)
+    return change
+
+
+def merge_stamp(change: Change) -> str:
+    """Changes with every save of the change and with every revision that it would be merged with."""
+    return " ".join([stamp(change), *(f"{doc.kind}:{now.pk if now else 0}" for doc, now in contents.stale(change))])
+
+
 def publish(change: Change, *, actor: User, glass_reason: str | None = None) -> Bundle:
     """Turn the change into revisions and the environment's next bundle.
 
@@ -300,7 +352,7 @@ def publish(change: Change, *, actor: User, glass_reason: str | None = None) -> 
             text=document.text,
             source=RevisionSource.RESTORE if _restores(change, document) else RevisionSource.EDIT,
             author=change.last_editor,
-            message=str(change),
+            message=message_of(change),
             restored_from=change.restores if _restores(change, document) else None,
         )
         for document in contents.changed_documents(change)
@@ -326,6 +378,12 @@ def plan_of(change: Change) -> Plan:
     """The plan that its rollout follows: where protected the approved one, else its own or the environment's."""
     proposal = proposals.current(change) if change.environment.protected else None
     return Plan.of(proposal.plan) if proposal else reach.plan(change)
+
+
+def message_of(change: Change) -> str:
+    """What its revisions say of it: the title, and why, on one line of up to 500 characters."""
+    words = f"{change}: {change.reason}" if change.title and change.reason else change.reason or str(change)
+    return textwrap.shorten(words, 500, placeholder="…")
 
 
 def targets_of(change: Change) -> list[int] | None:
@@ -367,6 +425,26 @@ def _break_glass(change: Change, *, reason: str, actor: User) -> BrokenGlass:
     return glass.broke(change, proposal, reason=reason, actor=actor)
 
 
+def _refuse_undecided(kind: str, result: merges.Merged) -> None:
+    for path, message in result.problems:
+        raise Refused(f"{kind}, {'.'.join(path)}: {message}")
+    if result.undecided:
+        places = ", ".join(".".join(path) for path in result.undecided[:5])
+        more = f" and {len(result.undecided) - 5} more" if len(result.undecided) > 5 else ""
+        raise Refused(f"{kind}: both sides changed {places}{more}. Choose one side, or type the value.")
+
+
+def _told(result: merges.Merged, choices: Mapping[merges.Keys, merges.Choice]) -> dict[str, object]:
+    """What the audit trail keeps of a merge: names of entries, and who of the two was chosen where; no values."""
+    words: dict[str, list[str]] = {}
+    for part in result.parts:
+        word = part.word or ("conflict" if (part.name,) in part.conflicts else "keys")
+        words.setdefault(word, []).append(printable(part.name))
+    return {word: names[:NAMED] for word, names in words.items()} | {
+        "choices": {printable(".".join(path)): choice.side for path, choice in list(choices.items())[:NAMED]}
+    }
+
+
 def _check_content(change: Change) -> None:
     kept = contents.changed_documents(change)
     _need(bool(kept), "Nothing is changed yet: the text is the one that is current.")
@@ -381,7 +459,7 @@ def _check_content(change: Change) -> None:
         who = f", {now.author or 'an import'}: {now.message}" if now else ""
         raise Refused(
             f"{document.kind} has moved on since this change was begun: it was based on {base}, "
-            f"current is r{now.number if now else 0}{who}. Compare, then rebase the change."
+            f"current is r{now.number if now else 0}{who}. Merge it with what is current."
         )
 
 
@@ -399,6 +477,16 @@ def _restores(change: Change, document: ChangedDocument) -> bool:
     return change.restores is not None and change.restores.digest == document.digest
 
 
+def _base(change: Change, kind: str, pk: int) -> Revision:
+    of_document = Revision.objects.filter(document__environment=change.environment, document__kind=kind)
+    base = of_document.filter(pk=pk).first()
+    if base is None:
+        raise Refused(
+            f"The {kind} revision that this was typed over is not one of {change.environment}. Reload the page."
+        )
+    return base
+
+
 def _keep(change: Change, kind: str, text: str, *, base: Revision | None) -> None:
     if kind not in Kind.values:
         raise Refused(f"There is no document named {kind!r}.")
@@ -414,16 +502,24 @@ def digest_of(text: str) -> str:
         return ""
 
 
+def _typed(reason: str) -> str:
+    reason = storable(reason).replace("\r\n", "\n").strip()
+    _need(
+        len(reason) <= LONGEST_REASON,
+        f"A reason has up to {LONGEST_REASON:,} characters; this one has {len(reason):,}.",
+    )
+    return reason
+
+
 def _digests(change: Change) -> dict[str, str]:
     return dict(change.documents.values_list("kind", "digest"))
 
 
 def _locked(change: Change) -> Change:
-    return (
-        Change.objects.select_for_update(of=("self",))
-        .select_related("environment", "author", "last_editor", "restores")
-        .get(pk=change.pk)
-    )
+    # Two queries: in one, a change whose last editor became another person while this waited for the lock would seem
+    # to be gone, because Postgres looks again at the row but not at what it was joined with.
+    Change.objects.select_for_update().only("pk").get(pk=change.pk)
+    return Change.objects.select_related("environment", "author", "last_editor", "restores").get(pk=change.pk)
 
 
 def _need(condition: bool, message: str) -> None:

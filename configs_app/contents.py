@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import islice
 
-from configs_app import acceptances, documents, validation
+from configs_app import acceptances, documents, entry_diff, marks, merges, validation
+from configs_app.json_text import JsonError
+from configs_app.members import printable
 from configs_app.models import Change, ChangedDocument, Revision
 from configs_app.validation import Level
+from console.errors import Refused
 from instances_app.models import OTHER, Kind
+
+NAMED = 100  # entries of one document in an audit event
+Merging = tuple[ChangedDocument, Revision | None, merges.Merged]  # of a stale document: it, what is current, the merge
 
 
 def changed_documents(change: Change) -> list[ChangedDocument]:
@@ -16,10 +24,45 @@ def changed_documents(change: Change) -> list[ChangedDocument]:
     return [document for document in kept if document.is_changed]
 
 
+def entries_touched(change: Change) -> dict[str, list[str]]:
+    """kind → names of the entries that differ from the base, the first ones; nothing of a text that is not JSON."""
+    found: dict[str, list[str]] = {}
+    for document in changed_documents(change):
+        with suppress(JsonError):
+            names = entry_diff.touched(document.base.text if document.base else None, document.text)
+            found[document.kind] = [printable(name) for name, _ in islice(names, NAMED)]
+    return found
+
+
 def stale(change: Change) -> list[tuple[ChangedDocument, Revision | None]]:
     """The documents whose base is no longer current, each with what is."""
     pairs = [(doc, documents.current(change.environment, doc.kind)) for doc in changed_documents(change)]
     return [(doc, now) for doc, now in pairs if (now.pk if now else None) != doc.base_id]
+
+
+def merged(change: Change, choices: Mapping[str, Mapping[merges.Keys, merges.Choice]]) -> list[Merging]:
+    """Each stale document put together with the current one; `choices` by kind, for what both sides changed.
+
+    Refused for a text that is not a document: it has no entries to put together.
+    """
+    found = stale(change)
+    for document, _ in found:
+        if not document.digest:
+            raise Refused(
+                f"{document.kind} is not valid JSON as this change has it, so its entries cannot be merged. "
+                "Correct it in the editor first, or keep the text and compare it with the current one."
+            )
+    sides = [
+        (document, now, (document.base.text if document.base else None, document.text, now.text if now else None))
+        for document, now in found
+    ]
+    known: Mapping[str, str | None] = {}
+    if any("‹secret" in choice.typed for decided in choices.values() for choice in decided.values()):
+        known = marks.known({text for _, _, texts in sides for text in texts if text is not None})
+    return [
+        (document, now, merges.merged(*texts, choices.get(document.kind), known=known))
+        for document, now, texts in sides
+    ]
 
 
 def texts(change: Change) -> dict[str, str | None]:

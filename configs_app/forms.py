@@ -28,6 +28,7 @@ class AsTyped(forms.CharField):
 
 class ChangeForm(forms.Form):
     title = forms.CharField(max_length=200, required=False)
+    reason = forms.CharField(max_length=2000, required=False, widget=forms.Textarea)
     webhooks = AsTyped()
     connections = AsTyped()
     webhooks_base = forms.IntegerField(required=False, max_value=2**63 - 1, widget=forms.HiddenInput)

@@ -30,6 +30,11 @@ class Member(NamedTuple):
     end: int
 
 
+def printable(name: str) -> str:
+    """A name that an audit event can hold: JSON may escape half a character or a NUL, which Postgres refuses."""
+    return name.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
 @lru_cache(maxsize=4)
 def read(text: str) -> tuple[Member, ...]:
     """The same, remembered: one page compares the same two texts several times. Nobody changes what it returns."""

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from configs_app.decision_models import Proposal
+from configs_app.discussion_models import Comment as Comment
 from console import sealing
 from instances_app.models import Environment, Instance, Kind
 
@@ -210,6 +211,7 @@ class Change(models.Model):
 
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="changes")
     title = models.CharField(max_length=200, blank=True)
+    reason = models.TextField(max_length=2000, blank=True)  # why it is needed; several lines
     state = models.CharField(max_length=20, choices=ChangeState.choices, default=ChangeState.DRAFT)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="changes")
     last_editor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

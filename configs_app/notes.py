@@ -11,7 +11,7 @@ from django.db import transaction
 
 from configs_app.models import Document, Revision, RevisionNote, RevisionPin, RevisionTag
 from console import audit
-from console.errors import Refused
+from console.errors import Refused, storable
 from console.models import User
 
 LONGEST_NOTE = 2000  # characters
@@ -21,7 +21,7 @@ TAKEN = re.compile(r"\Ar[0-9]+\Z|\Acurrent\Z")  # these name revisions already
 
 def write_note(revision: Revision, *, text: str, actor: User) -> None:
     """Replace the revision's note; an empty text removes it. The audit trail keeps who and when, not the words."""
-    text = text.replace("\r\n", "\n").strip()
+    text = storable(text).replace("\r\n", "\n").strip()
     if len(text) > LONGEST_NOTE:
         raise Refused(f"A note has up to {LONGEST_NOTE:,} characters; this one has {len(text):,}. Shorten it.")
     with transaction.atomic():
@@ -74,6 +74,7 @@ def tag(revision: Revision, *, name: str, actor: User) -> Revision | None:
 
 
 def untag(revision: Revision, *, name: str, actor: User) -> None:
+    name = storable(name)
     with transaction.atomic():
         _lock(revision)
         deleted, _ = RevisionTag.objects.filter(revision=revision, name=name).delete()

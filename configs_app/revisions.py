@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 
 from configs_app import documents
 from configs_app.models import Revision, RevisionTag
-from console.errors import Refused
+from console.errors import Refused, storable
 from instances_app.models import Environment
 
 NUMBER = re.compile(r"\Ar?([0-9]{1,9})\Z", re.IGNORECASE)
@@ -34,6 +34,7 @@ def find(environment: Environment, kind: str, word: str) -> Revision:
         if current is None:
             raise Refused(f"{environment} has no {kind} document yet.")
         return of(environment, kind).get(pk=current.pk)
+    storable(word)
     named = Q(number=int(number.group(1))) if number else Q(tags__name=word.lower())
     found = of(environment, kind).filter(named).first()
     if found is None:

@@ -133,6 +133,11 @@ def hidden(text: str) -> list[Hidden]:
     return [Hidden(piece.path, piece.start, piece.end, *_mark(text, piece)) for piece in pieces]
 
 
+def values(text: str) -> set[str]:
+    """Every secret of a text, unescaped. Faster than `hidden`: nobody asks where they stand."""
+    return {value for _, value in _secrets(text)}
+
+
 def masked(text: str) -> str:
     """The text with every secret replaced by its mark: the same mark for the same secret. The rest is as typed."""
     pieces: list[str] = []

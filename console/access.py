@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 AUDITOR = "auditor"  # global, read-only: a flag on the person, not a binding
 
 EVERYBODY = frozenset({*Role.values, AUDITOR})
+PEOPLE = frozenset(Role.values)  # everybody with a role in that environment; an auditor only reads
 WORKERS = frozenset({Role.OPERATOR, Role.ADMIN})
 SIGNERS = frozenset({Role.APPROVER, Role.ADMIN})
 ADMINS = frozenset({Role.ADMIN})
@@ -34,6 +35,7 @@ VERBS: dict[str, frozenset[str]] = {
     "instance.change": WORKERS,
     "instance.check": WORKERS | SIGNERS,
     "change.edit": WORKERS,
+    "change.comment": PEOPLE,
     "change.review": SIGNERS,
     "finding.accept": WORKERS | SIGNERS,
     "change.publish": WORKERS,

@@ -12,6 +12,15 @@ class Refused(Exception):
     """A rule says no. The message is written for the person who reads it: what, why, what to do."""
 
 
+def storable(text: str) -> str:
+    """The text as typed; refused when it holds a NUL character, which Postgres cannot keep."""
+    if "\0" in text:
+        raise Refused(
+            "The text holds an invisible NUL character, which cannot be kept. Type it again, or take that out."
+        )
+    return text
+
+
 class Denied(PermissionDenied):
     """Somebody with a role here asked for something the role does not allow."""
 

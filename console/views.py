@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 from django.views.defaults import page_not_found
 
-from configs_app import approvals, contributors
+from configs_app import contributors, reviews
 from configs_app.models import Change, ChangeState
 from console import access, audit, live
 from console.errors import Denied, Hidden
@@ -50,7 +50,7 @@ def home(request: ConsoleRequest) -> HttpResponse:
                 "rollout": running.get(environment.pk),
             }
         )
-    for_review = [change for change in open_changes if approvals.may_add(change, request.user)]
+    for_review = reviews.waiting_for(request.user)
     mine = [change for change in open_changes if request.user.pk in contributors.of(change)]
     return render(
         request,

@@ -23,6 +23,12 @@ def as_text(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
+@register.filter
+def at(found: object, anchor: str) -> Sequence[object]:
+    """What stands at this anchor of a difference, of a mapping by anchors."""
+    return found.get(anchor, ()) if isinstance(found, Mapping) else ()
+
+
 @register.simple_tag
 def entry_address(environment: str, kind: str, name: str) -> str:
     return f"{reverse('configs:entry', args=[environment, kind])}?{urlencode({'name': as_text(name)})}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import closing
 
@@ -13,10 +14,11 @@ from django.urls import reverse
 
 from configs_app import approvals, changes, contents, documents
 from configs_app.decision_models import Contributor, Proposal
-from configs_app.models import Approval, Bundle, Change, Revision
+from configs_app.merges import Choice
+from configs_app.models import Approval, Bundle, Change, Revision, RevisionSource
 from console import testing
 from console.errors import Refused
-from console.models import AuditEvent, RoleBinding
+from console.models import AuditEvent, RoleBinding, User
 from console.testing import Cast
 
 pytestmark = pytest.mark.django_db
@@ -99,6 +101,16 @@ def test_somebody_elses_save_is_not_overwritten(staging: Cast) -> None:
     with pytest.raises(Refused, match="adam saved this change"):
         changes.save(change, {"webhooks": NEW}, bases={"webhooks": base}, actor=staging.olga, seen=seen)
     assert change.documents.get().text == NEWER
+
+
+def test_a_base_that_is_none_of_this_document_is_refused(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW)
+    other = documents.current(staging.environment, "connections")
+    assert other is not None
+    for base in (other.pk, 999_999):
+        with pytest.raises(Refused, match="not one of staging"):
+            changes.save(change, {"webhooks": NEWER}, bases={"webhooks": base}, actor=staging.olga)
+    assert change.documents.get().text == NEW
 
 
 def test_a_stale_base_is_refused_with_what_moved_and_can_be_rebased(staging: Cast) -> None:
@@ -288,3 +300,140 @@ def test_the_empty_text_of_a_document_nobody_wrote_is_no_change() -> None:
     cast = testing.cast()
     change = testing.draft(cast.environment, actor=cast.olga, webhooks=NEWER, connections="{}\n")
     assert [document.kind for document in contents.changed_documents(change)] == ["webhooks"]
+
+
+KEEP = json.dumps(CLOSED)
+TWO = f'{{"one": {KEEP}, "two": {KEEP}}}'
+
+
+def stale(cast: Cast, mine: str, theirs: str) -> Change:
+    """Adam's change, after olga published hers on the same base."""
+    change = testing.draft(cast.environment, actor=cast.adam, webhooks=mine)
+    publish(testing.draft(cast.environment, actor=cast.olga, webhooks=theirs), cast)
+    return change
+
+
+def test_a_merge_takes_both_edits_onto_todays_base(staging: Cast) -> None:
+    publish(testing.draft(staging.environment, actor=staging.olga, webhooks=TWO), staging)
+    change = stale(staging, TWO.replace('"two":', '"three":'), TWO.replace('"one": {', '"one": {"retries": 3, '))
+    changes.merge(change, actor=staging.adam, choices={})
+    document = change.documents.get()
+    assert document.text == TWO.replace('"two":', '"three":').replace('"one": {', '"one": {"retries": 3, ')
+    assert document.base == documents.current(staging.environment, "webhooks")
+    told = AuditEvent.objects.get(action="change.merged").data["merged"]
+    assert told == {"webhooks": {"onto": 3, "theirs": ["one"], "ours": ["three", "two"], "choices": {}}}
+    assert publish(change, staging).webhooks.number == 4  # type: ignore[union-attr]
+
+
+def test_a_conflict_is_never_decided_silently(staging: Cast) -> None:
+    publish(testing.draft(staging.environment, actor=staging.olga, webhooks=TWO), staging)
+    mine, theirs = (TWO.replace('"one": {', f'"one": {{"retries": {n}, ') for n in (1, 2))
+    change = stale(staging, mine, theirs)
+    with pytest.raises(Refused, match=r"webhooks: both sides changed one\.retries\. Choose one side"):
+        changes.merge(change, actor=staging.adam, choices={})
+    path = ("one", "retries")
+    with pytest.raises(Refused, match=r"webhooks, one\.retries: .*double quotes"):
+        changes.merge(change, actor=staging.adam, choices={"webhooks": {path: Choice("edit", "many")}})
+    assert change.documents.get().text == mine
+    changes.merge(change, actor=staging.adam, choices={"webhooks": {path: Choice("edit", " 7 ")}})
+    assert change.documents.get().text == mine.replace('"retries": 1', '"retries": 7')
+    told = AuditEvent.objects.get(action="change.merged").data["merged"]["webhooks"]
+    assert told["choices"] == {"one.retries": "edit"}
+
+
+def test_a_merge_voids_the_approvals(production: Cast) -> None:
+    change = approved(production)
+    with transaction.atomic():
+        documents.add_bundle(
+            production.environment,
+            {
+                "webhooks": documents.add_revision(
+                    documents.lock(production.environment),
+                    "webhooks",
+                    text=testing.text({**testing.WEBHOOKS, "meanwhile": CLOSED}),
+                    source=RevisionSource.EDIT,
+                    author=production.adam,
+                    message="Meanwhile",
+                )
+            },
+            author=production.adam,
+        )
+    changes.merge(change, actor=production.olga, choices={})
+    change.refresh_from_db()
+    assert (change.state, change.seal, approvals.standing(change).given) == ("draft", "", [])
+    assert "meanwhile" in change.documents.get().text
+
+
+def test_a_merge_is_of_the_sides_that_were_seen(staging: Cast) -> None:
+    change = stale(staging, NEWER, NEW)
+    seen = changes.merge_stamp(change)
+    publish(testing.draft(staging.environment, actor=staging.olga, webhooks=testing.text({"x": CLOSED})), staging)
+    with pytest.raises(Refused, match="Look at both sides again"):
+        changes.merge(change, actor=staging.adam, choices={}, seen=seen)
+
+
+def test_what_is_no_document_or_not_stale_is_not_merged(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.adam, webhooks='{"half": ')
+    with pytest.raises(Refused, match="nothing to merge"):
+        changes.merge(change, actor=staging.adam, choices={})
+    publish(testing.draft(staging.environment, actor=staging.olga, webhooks=NEW), staging)
+    with pytest.raises(Refused, match="webhooks is not valid JSON"):
+        changes.merge(change, actor=staging.adam, choices={})
+    assert change.documents.get().text == '{"half": '
+
+
+def test_a_protected_environment_wants_a_reason_before_anybody_approves(production: Cast) -> None:
+    change = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    changes.save(change, {}, bases={}, actor=production.olga, reason=" ")
+    with pytest.raises(Refused, match="Say why this change is needed"):
+        changes.propose(change, actor=production.olga)
+    with pytest.raises(Refused, match="up to 2,000 characters; this one has 2,001"):
+        changes.propose(change, actor=production.olga, reason="x" * 2001)
+    assert changes.propose(change, actor=production.olga, reason="Because\r\nso").reason == "Because\nso"
+
+
+def test_a_reason_goes_into_the_revisions_message(staging: Cast) -> None:
+    change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW, title="Add new")
+    changes.save(change, {}, bases={}, actor=staging.olga, reason="The partner\n\nasked for it.")
+    assert publish(change, staging).webhooks.message == "Add new: The partner asked for it."  # type: ignore[union-attr]
+    untitled = testing.draft(staging.environment, actor=staging.olga, webhooks=NEWER, title="")
+    changes.save(untitled, {}, bases={}, actor=staging.olga, reason="x " * 400)
+    message = publish(untitled, staging).webhooks.message  # type: ignore[union-attr]
+    assert (len(message), message[-1]) == (500, "…")
+
+
+def test_the_trail_names_the_entries_of_an_edit_and_of_a_proposal(production: Cast) -> None:
+    webhooks = {**testing.WEBHOOKS, "\ud800\0": CLOSED}
+    del webhooks["refunds"]
+    change = testing.draft(production.environment, actor=production.olga, webhooks=testing.text(webhooks))
+    assert AuditEvent.objects.get(action="change.edited").data["entries"] == {"webhooks": ["?\ufffd", "refunds"]}
+    changes.save(change, {"webhooks": NEW}, bases={"webhooks": change.documents.get().base_id}, actor=production.olga)
+    changes.propose(change, actor=production.olga)
+    assert AuditEvent.objects.get(action="change.proposed").data["entries"] == {"webhooks": ["new", "refunds"]}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_merges_at_once_one_is_told_to_look_again() -> None:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    change = stale(cast, NEWER, NEW)
+    seen = changes.merge_stamp(change)
+    told: list[str] = []
+    together = threading.Barrier(2)
+
+    def go(actor: User) -> None:
+        with closing(connection):
+            together.wait()
+            try:
+                changes.merge(change, actor=actor, choices={}, seen=seen)
+            except Refused as refusal:
+                told.append(str(refusal))
+
+    threads = [threading.Thread(target=go, args=[actor]) for actor in (cast.olga, cast.adam)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 1
+    assert "Look at both sides again" in told[0]
+    assert AuditEvent.objects.filter(action="change.merged").count() == 1

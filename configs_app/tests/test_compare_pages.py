@@ -116,3 +116,21 @@ def test_a_change_is_reviewed_with_the_same_difference(cast: Cast) -> None:
     assert "Renamed" in body
     assert "the same content" in body
     assert 'class="diff split"' in body
+
+
+def test_a_nul_in_a_query_or_a_typed_text_is_refused_in_words() -> None:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    page = Client()
+    page.force_login(cast.olga)
+    compare = reverse("configs:compare", args=["staging", "webhooks"])
+    for query in ("from=%00&to=1", "from=1&to=1&to_environment=%00", "from=1&to=1&entry=%00"):
+        assert page.get(f"{compare}?{query}").status_code in {200, 404}, query
+    notes = reverse("configs:revision-notes", args=["staging", "webhooks", 1])
+    for posted in ({"do": "note", "text": "a\0b"}, {"do": "tag", "name": "a\0b"}, {"do": "untag", "name": "a\0b"}):
+        assert page.post(notes, posted).status_code == 422, posted
+    for name, key in (("search", "q"), ("entry", "name"), ("document", "entry")):
+        assert page.get(reverse(f"configs:{name}", args=["staging", "webhooks"]), {key: "a\0b"}).status_code in {
+            200,
+            404,
+        }

@@ -183,7 +183,7 @@ def test_what_is_proposed_is_recorded_even_when_only_autosaves_wrote_it() -> Non
     change = changes.open_draft(cast.environment, actor=cast.olga)
     autosave(change, as_=cast.olga, webhooks=NEWER)
     autosave(change, as_=cast.olga, webhooks=NEW)
-    changes.propose(change, actor=cast.olga)
+    changes.propose(change, actor=cast.olga, reason="A test")
     digests = {"webhooks": change.documents.get().digest}
     assert AuditEvent.objects.get(action="change.proposed").data["digests"] == digests
     with pytest.raises(Refused, match="had no part"):

@@ -358,4 +358,4 @@ def test_leaving_asks_only_while_something_is_unsaved(open_page: Open, web_proce
     is_saved(page)  # it is the saved text again
     assert page.locator("form[data-unsaved]").count() == 0
     page.get_by_role("link", name="Changes").first.click()  # a dialog would stop this
-    page.get_by_role("heading", name="Open").wait_for()
+    page.get_by_role("navigation", name="Which changes").wait_for()

@@ -130,7 +130,7 @@ def test_in_a_protected_environment_an_import_needs_an_approval_also_of_what_an_
     with pytest.raises(Refused, match="is protected"):
         imports.start(held, actor=cast.olga)
     change = imports.as_change(held, actor=cast.olga)
-    changes.propose(change, actor=cast.olga)
+    changes.propose(change, actor=cast.olga, reason="It runs so elsewhere")
     assert Change.objects.get().state == "proposed"
 
     instance = testing.instance(cast.environment)

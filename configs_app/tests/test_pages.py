@@ -195,3 +195,23 @@ def test_the_schema_may_be_kept_by_browsers_for_as_long_as_it_is_the_same() -> N
     assert answer.json()["title"] == "webhooks.json"
     assert "immutable" in answer["Cache-Control"]
     assert client.get(reverse("configs:schema", args=["webhooks", "0123456789abcdef"])).status_code == 404
+
+
+def test_the_reason_is_typed_in_the_editor_and_asked_for_when_proposing() -> None:
+    cast = testing.cast("production", protected=True)
+    testing.bundle(cast.environment)
+    closed = testing.text({"orders": {"module": "log", "authorization": "Bearer {$TOKEN}"}})
+    change = testing.draft(cast.environment, actor=cast.olga, webhooks=closed)
+    page = page_of(cast.olga)
+    sent = fields(page.get(f"/changes/{change.pk}/edit/").content.decode())
+    page.post(f"/changes/{change.pk}/edit/", {**sent, "reason": "Because\r\nof <b>"})
+    assert "Because\nof &lt;b&gt;</textarea>" in page.get(f"/changes/{change.pk}/edit/").content.decode()
+    refused = page.post(f"/changes/{change.pk}/propose/", {"reason": "  "})
+    assert (refused.status_code, "Say why this change is needed" in refused.content.decode()) == (422, True)
+    refused = page.post(f"/changes/{change.pk}/propose/", {"reason": "y" * 2001})
+    assert "y" * 2001 in refused.content.decode()
+    change.refresh_from_db()
+    assert (change.state, change.reason) == ("draft", "Because\nof <b>")
+    assert page.post(f"/changes/{change.pk}/propose/", {"reason": "Better"}).status_code == 302
+    body = page.get(f"/changes/{change.pk}/").content.decode()
+    assert "Better" in body

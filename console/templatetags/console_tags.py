@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 TONES = {  # the shape and colour of every word that a state can be
-    "good": "in sync|healthy|verified|succeeded|approved|published|low|on|known",
+    "good": "in sync|healthy|verified|succeeded|approved|published|low|on|known|resolved",
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open",
     "busy": "sending|running|proposed|changing",

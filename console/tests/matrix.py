@@ -73,6 +73,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "configs:import"): WORK,
     ("GET", "configs:import-preview"): WORK,
     ("POST", "configs:import-preview"): DO_WORK,
+    ("GET", "configs:all-changes"): SIGNED_IN,
     ("GET", "configs:changes"): READ,
     ("POST", "configs:change-new"): DO_WORK,
     ("GET", "configs:change"): READ,
@@ -83,6 +84,11 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "configs:change-draft"): (403, 422, 403, 422, 403, 404, 302),  # the change is proposed: no autosave
     ("POST", "configs:change-reveal"): WORK,
     ("GET", "configs:change-variables"): WORK,
+    ("GET", "configs:change-merge"): (403, 302, 403, 302, 403, 404, 302),  # nothing is stale: back to the change
+    ("POST", "configs:change-merge"): DO_WORK,
+    ("POST", "configs:change-comment"): (422, 422, 422, 422, 403, 404, 302),  # nothing is typed
+    ("GET", "configs:change-discussion"): READ,
+    ("POST", "configs:comment-act"): (302, 302, 302, 302, 403, 404, 302),  # with the verb "resolve"
     ("POST", "configs:change-act"): DO_REVIEW,  # with the verb "approve"
     ("POST", "configs:change-accept"): (403, 422, 422, 422, 403, 404, 302),  # nothing is ticked
     ("GET", "configs:acceptances"): READ,

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from configs_app import changes, imports
+from configs_app import changes, comments, imports
 from configs_app.validation import schemas
 from console import access, testing
 from console.models import AuditEvent, User
@@ -75,6 +75,7 @@ def arguments() -> dict[str, list[object]]:
         "import": [held.pk],
         "late-review": [review.pk],
         "reveal": [change.pk, "webhooks"],
+        "comment": [comments.write(change, text="Why?", actor=cast.victor).pk, "resolve"],
     }
 
 
@@ -94,7 +95,9 @@ def which(name: str) -> str | None:
         "welcome": "welcome",
         "configs:change-act": "act",
         "configs:change-reveal": "reveal",
+        "configs:all-changes": None,
         "configs:changes": "environment",
+        "configs:comment-act": "comment",
         "configs:acceptances": "environment",
         "configs:late-review": "late-review",
         "configs:acceptance-end": "acceptance",

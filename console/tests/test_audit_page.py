@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from django.urls import reverse
 from console import audit, audit_export, audit_search, testing
 from console.audit_search import Sight
 from console.audit_sentences import SENTENCES, sentence
+from console.bootstrap import ROOT
 from console.forms import AuditFilter
 from console.models import AuditEvent, User
 
@@ -269,6 +271,20 @@ def test_an_event_is_a_sentence_and_one_without_a_sentence_is_told_by_its_name()
     assert "<b><b>" not in page
     long = audit.record("change.rejected", actor=cast.olga, target=cast.environment, reason="no " * 500)
     assert len(sentence(long)) == 300
+
+
+def test_every_action_that_is_recorded_has_a_sentence() -> None:
+    sources = [
+        path for app in ("console", "instances_app", "configs_app", "sync_app") for path in (ROOT / app).rglob("*.py")
+    ]
+    recorded = {
+        action
+        for path in sources
+        if "tests" not in path.parts
+        for action in re.findall(r"audit\.record\(\s*\"([a-z_.]+)\"", path.read_text())
+    }
+    assert len(recorded) > 40
+    assert recorded - set(SENTENCES) == set()
 
 
 def test_an_event_shows_everything_that_its_action_caused_in_order() -> None:

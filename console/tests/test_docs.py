@@ -68,6 +68,7 @@ def test_the_role_table_of_the_user_guide_is_that_of_the_code() -> None:
         "see fleet": "environment.view",
         "ask instances": "instance.check",
         "edit, propose, publish": "change.publish",
+        "comment on changes": "change.comment",
         "approve or reject": "change.review",
         "cancel a rollout": "rollout.cancel",
         "protect an environment": "environment.change",

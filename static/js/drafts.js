@@ -269,7 +269,7 @@ function offer() {
   const { at, fields } = kept.copy;
   const shown = values();
   const sizes = Object.keys(fields)
-    .filter((field) => document.querySelector(`textarea[name="${field}"]`) && fields[field] !== shown[field])
+    .filter((field) => document.querySelector(`textarea[data-editor][name="${field}"]`) && fields[field] !== shown[field])
     .map((field) => ` ${field}.json: ${count(fields[field])} characters typed, ${count(shown[field])} here.`);
   const since = kept.copy.seen === opened ? "" : ` The change was saved since, at ${clock(opened)}.`;
   const day = new Date(at).toDateString() === new Date().toDateString() ? "" : ` on ${new Date(at).toISOString().slice(0, 10)}`;
