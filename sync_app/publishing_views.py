@@ -17,7 +17,7 @@ from console.http import ConsoleRequest, whole
 from instances_app.models import Environment
 from instances_app.shortcuts import get_environment
 from sync_app import fleet, rollouts
-from sync_app.models import UNFINISHED, Cause, Rollout, RolloutState
+from sync_app.models import UNFINISHED, Cause
 
 
 @require_http_methods(["GET", "POST"])
@@ -72,7 +72,7 @@ def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any
     rows = fleet.rows(environment)
     asked = _instances(request.POST or request.GET)
     differing = request.GET.get("only") == "differing"
-    running = Rollout.objects.filter(environment=environment, state=RolloutState.RUNNING).first()
+    running = rollouts.going(environment)
     return {
         "environment": environment,
         "rows": rows,

@@ -18,8 +18,8 @@ from console.errors import Refused
 from console.http import ConsoleRequest, whole
 from instances_app.models import Environment
 from instances_app.shortcuts import get_environment, get_instance
-from sync_app import fleet, rollouts, tasks
-from sync_app.models import UNFINISHED, DeliveryState, Rollout, RolloutState
+from sync_app import fleet, rollout_control, rollouts, tasks
+from sync_app.models import UNFINISHED, DeliveryState, Rollout
 
 HISTORY = 50
 
@@ -52,7 +52,7 @@ def _fleet_context(request: ConsoleRequest, environment: Environment) -> dict[st
         "config": word,
         "q": request.GET.get("q", ""),
         "differing": sum(row.config != fleet.IN_SYNC for row in rows),
-        "running": Rollout.objects.filter(environment=environment, state=RolloutState.RUNNING).first(),
+        "running": rollouts.going(environment),
         "now": timezone.now(),
     }
 
@@ -124,7 +124,7 @@ def _rollout_context(request: ConsoleRequest, pk: int) -> dict[str, Any]:
         "counts": counts,
         "verified": counts.get(DeliveryState.VERIFIED, 0),
         "unverified": len(deliveries) - counts.get(DeliveryState.VERIFIED, 0),
-        "live": found.is_running or any(state in counts for state in UNFINISHED),
+        "live": found.is_going or any(state in counts for state in UNFINISHED),
         "now": timezone.now(),
     }
 
@@ -133,7 +133,7 @@ def _rollout_context(request: ConsoleRequest, pk: int) -> dict[str, Any]:
 def rollout_cancel(request: ConsoleRequest, pk: int) -> HttpResponse:
     found = _get_rollout(request, pk, needs="rollout.cancel")
     try:
-        rollouts.cancel(found, actor=request.user)
+        rollout_control.cancel(found, actor=request.user)
         messages.success(request, f"Rollout {found.number} is cancelled. Nothing more is sent.")
     except Refused as refusal:
         messages.error(request, str(refusal))
