@@ -143,3 +143,38 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rollout} to {self.instance}"
+
+
+class Blocked(models.Model):
+    """A pair of documents that is not sent to this environment, until somebody lifts that."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="blocked")
+    bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="+")  # the one it was blocked as
+    webhooks_digest = models.CharField(max_length=64, blank=True)  # what counts: the same content again is blocked, too
+    connections_digest = models.CharField(max_length=64, blank=True)
+    rollout = models.ForeignKey(Rollout, on_delete=models.PROTECT, related_name="+")  # that was rolled back
+    reason = models.CharField(max_length=500)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    lift_reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["-at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["environment", "webhooks_digest", "connections_digest"],
+                condition=Q(lifted_at=None),
+                name="blocked_once",
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="blocked_has_reason"),
+            models.CheckConstraint(
+                condition=Q(lifted_at=None, lifted_by=None, lift_reason="")
+                | Q(lifted_at__isnull=False, lifted_by__isnull=False) & ~Q(lift_reason=""),
+                name="blocked_lifted_with_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"block of {self.bundle}"

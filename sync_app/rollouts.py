@@ -23,7 +23,7 @@ from console.models import User
 from instances_app import plans
 from instances_app.models import Environment, Instance
 from instances_app.plans import Plan
-from sync_app import deliveries, tasks, waves
+from sync_app import blocklist, deliveries, tasks, waves
 from sync_app.models import GOING, UNFINISHED, WITH_REASON, Cause, DeliveryState, Rollout, RolloutState
 
 
@@ -74,7 +74,7 @@ def start(
 ) -> Rollout:
     """Bring instances (None: every active one) to the environment's desired bundle, in the waves of the plan.
 
-    Refused while another rollout has not ended, unless that is to be superseded;
+    Refused for a bundle that is blocked, and while another rollout has not ended, unless that is to be superseded;
     then the new one also takes over the instances that the old one has not finished (`carry`).
     """
     with transaction.atomic():
@@ -82,6 +82,7 @@ def start(
         bundle = documents.desired(environment)
         if bundle is None:
             raise Refused(f"{environment} has no revisions yet. Import or publish its documents first.")
+        blocklist.refuse_blocked(bundle)
         active = Instance.objects.active().filter(environment=environment)
         wanted = {instance.pk: instance for instance in active.only("pk", "name", "labels")}
         chosen = set(wanted) if instances is None else wanted.keys() & set(instances)
