@@ -7,13 +7,14 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from configs_app import consequences, contents, documents
 from configs_app.models import Change
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
+from instances_app import plans
 from instances_app.models import Environment
 from instances_app.shortcuts import get_environment
 from sync_app import fleet, rollouts
@@ -28,6 +29,7 @@ def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
     context = _targets(request, change.environment)
     summary = consequences.of_change(change)
     context |= {"change": change, "summary": summary, "documents": contents.changed_documents(change)}
+    context |= _waves(change.environment, context["ticked"], change)
     if request.method == "POST":
         try:
             if summary.guards and request.POST.get("confirmation", "").strip() != change.environment.name:
@@ -51,6 +53,7 @@ def sync(request: ConsoleRequest, environment: str) -> HttpResponse:
     found = get_environment(request.user, environment, needs="rollout.start")
     context = _targets(request, found)
     context["bundle"] = documents.desired(found)
+    context |= _waves(found, context["ticked"])
     if request.method == "POST":
         try:
             rollout = rollouts.start(
@@ -65,6 +68,22 @@ def sync(request: ConsoleRequest, environment: str) -> HttpResponse:
             return render(request, "sync_app/sync.html", context, status=422)
         return redirect("sync:rollout", rollout.pk)
     return render(request, "sync_app/sync.html", context)
+
+
+@require_POST
+def waves_preview(request: ConsoleRequest, environment: str) -> HttpResponse:
+    """In which waves the ticked instances would be sent to."""
+    found = get_environment(request.user, environment, needs="rollout.start")
+    change = Change.objects.filter(environment=found, pk=whole(request.POST.get("change", "")) or 0).first()
+    context = {"environment": found, "change": change, **_waves(found, _instances(request.POST), change)}
+    return render(request, "sync_app/_waves.html", context)
+
+
+def _waves(environment: Environment, chosen: set[int], change: Change | None = None) -> dict[str, Any]:
+    """The plan in words, and the names in each of its waves."""
+    plan = rollouts.plan_for(environment, change)
+    instances = environment.instances.active().filter(pk__in=chosen).only("pk", "name", "labels")
+    return {"plan": plan, "waves": plans.waves(plan, instances)}
 
 
 def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:

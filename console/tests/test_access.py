@@ -14,7 +14,7 @@ from console import access, testing
 from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
 from sync_app import rollouts
-from sync_app.models import Cause
+from sync_app.models import Blocked, Cause
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +45,9 @@ def arguments() -> dict[str, list[object]]:
     (acceptance,) = testing.accepted(change, actor=cast.olga)
     changes.propose(change, actor=cast.olga)
     rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
+    blocked = Blocked.objects.create(
+        environment=cast.environment, bundle=rollout.bundle, rollout=rollout, reason="a test", by=cast.olga
+    )
     event = AuditEvent.objects.filter(environment="production").first()
     held = imports.hold(cast.environment, {"webhooks": "{}"}, origin="a test", actor=cast.olga)
     document: list[object] = ["production", "webhooks"]
@@ -52,6 +55,7 @@ def arguments() -> dict[str, list[object]]:
         "environment": ["production"],
         "instance": [instance.pk],
         "rollout": [rollout.pk],
+        "blocked": [blocked.pk],
         "change": [change.pk],
         "event": [event.pk if event else 0],
         "document": document,
@@ -89,6 +93,8 @@ def which(name: str) -> str | None:
         "sync:fleet": "environment",
         "sync:verify": "environment",
         "sync:sync": "environment",
+        "sync:waves": "environment",
+        "sync:blocked-lift": "blocked",
         "sync:rollouts": "environment",
     }
     if name in special:
