@@ -380,7 +380,7 @@ def test_the_conditions_say_what_is_missing() -> None:
 def test_a_lease_that_ran_out_counts_as_possibly_sent() -> None:
     _, rollout = begin(1)
     deliveries.claim(rollout.pk, limit=1)
-    Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    Delivery.objects.update(lease_until=timezone.now() - timedelta(days=1))
     assert deliveries.expire_leases() == [rollout.pk]
     assert Delivery.objects.get().sent_at is not None
     assert Delivery.objects.get().state == DeliveryState.UNKNOWN
