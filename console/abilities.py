@@ -26,6 +26,11 @@ WORDS = {
     "change.break_glass": "publish without waiting for approvals",
     "rollout.start": "sync instances and retry",
     "rollout.cancel": "cancel a rollout",
+    "rollout.pause": "pause a rollout",
+    "rollout.resume": "resume a paused rollout",
+    "rollout.continue": "continue a halted rollout",
+    "rollout.roll_back": "roll a rollout back",
+    "rollout.unblock": "lift the block of what was rolled back",
 }
 
 

@@ -42,6 +42,13 @@ VERBS: dict[str, frozenset[str]] = {
     "change.break_glass": ADMINS,  # publish without waiting for approvals; opens a late review
     "rollout.start": WORKERS,
     "rollout.cancel": WORKERS | SIGNERS,
+    "rollout.pause": WORKERS | SIGNERS,
+    "rollout.resume": WORKERS | SIGNERS,
+    # Although its plan halted it; in a protected environment never the person who started it.
+    "rollout.continue": WORKERS | SIGNERS,
+    # To content that was desired before by the environment's rules, so it needs no second person.
+    "rollout.roll_back": WORKERS,
+    "rollout.unblock": SIGNERS,
 }
 
 

@@ -95,4 +95,4 @@ def accepted(change: Change, *, actor: User) -> list[Acceptance]:
 
 def ended(rollout: Rollout) -> bool:
     rollout.refresh_from_db()
-    return not rollout.is_running
+    return not rollout.is_going

@@ -22,7 +22,7 @@ from console.http import ConsoleRequest
 from console.models import User
 from instances_app.models import Environment
 from sync_app import fleet
-from sync_app.models import Rollout, RolloutState
+from sync_app.models import GOING, Rollout
 
 
 @require_safe
@@ -31,7 +31,7 @@ def home(request: ConsoleRequest) -> HttpResponse:
     environments = list(Environment.objects.visible_to(request.user))
     running = {
         rollout.environment_id: rollout
-        for rollout in Rollout.objects.filter(environment__in=environments, state=RolloutState.RUNNING)
+        for rollout in Rollout.objects.filter(environment__in=environments, state__in=GOING)
     }
     open_changes = list(
         Change.objects.filter(environment__in=environments)

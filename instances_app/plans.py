@@ -26,7 +26,7 @@ MOST_WAVES = 20
 class Unreachable(StrEnum):
     """What an instance counts as that never answers."""
 
-    BLOCK = "block"  # as a failure: the gate of its wave stays closed beyond the limit
+    BLOCK = "block"  # as a failure; without a failure limit a single one keeps the gate of its wave closed
     TOLERATE = "tolerate"  # up to `tolerate` of them are left behind
     EXCLUDE = "exclude"  # never held against the rollout
 
@@ -145,13 +145,9 @@ def waves(plan: Plan, instances: Iterable[M]) -> list[list[M]]:
         chosen = {one.pk for one in taken}
         left = [one for one in left if one.pk not in chosen]
         placed += len(taken)
-        if taken:
-            made.append(taken)
-    if left and made:
-        made[-1].extend(left)
-    elif left:
-        made.append(left)
-    return made
+        made.append(taken)
+    made[-1] += left  # also when its label fits nobody: the rest never joins the canaries
+    return [wave for wave in made if wave]
 
 
 def names(plan: Plan, instances: Iterable[M]) -> list[list[str]]:

@@ -1,6 +1,8 @@
-"""Asking instances what they run, all at once: the beat's round, and "verify all now"."""
+"""Asking instances what they run, all at once: the beat's round, "verify all now", and a gate's question."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from django.conf import settings
 from django.db import connection
@@ -20,19 +22,19 @@ def run(environment_id: int | None = None) -> int:
 
     A round over everything that finds another one at work does nothing.
     """
-    if environment_id is None and not _try_lock():
-        return 0
-    try:
-        return _run(environment_id)
-    finally:
-        if environment_id is None:
-            _unlock()
-
-
-def _run(environment_id: int | None) -> int:
     instances = Instance.objects.active().order_by("pk")
     if environment_id is not None:
-        instances = instances.filter(environment_id=environment_id)
+        return ask(instances.filter(environment_id=environment_id))
+    if not _try_lock():
+        return 0
+    try:
+        return ask(instances)
+    finally:
+        _unlock()
+
+
+def ask(instances: Iterable[Instance]) -> int:
+    """Look at these, and keep the answers. How many were asked."""
     waiting = list(instances)
     environment_of = {instance.pk: instance.environment_id for instance in waiting}
     waiting.reverse()

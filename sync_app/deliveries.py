@@ -1,4 +1,4 @@
-"""Everything that moves a Delivery, and closes a Rollout when its last one has ended.
+"""Everything that moves a Delivery.
 
 Workers compare and set: `attempts` is the fencing number, so a result that comes after its lease was taken over
 changes nothing. No transaction is open while anything is on the wire.
@@ -13,24 +13,22 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Min
 from django.utils import timezone
 
-from console import audit, live
+from console import live
 from instances_app import observations
 from instances_app.client import Outcome, Pushed
 from instances_app.models import Instance
 from instances_app.observations import Sighting
 from sync_app import verdicts
-from sync_app.models import (
-    FINAL,
-    UNFINISHED,
-    WAITING,
-    DeliveryState,
-    Rollout,
-    RolloutState,
-)
+from sync_app.models import FINAL, WAITING, WITH_REASON, Delivery, DeliveryState, Rollout, RolloutState
 from sync_app.verdicts import Attempt, Verdict
+
+# What becomes of a delivery that is proven not to have arrived, once nothing more of its rollout is sent.
+ENDED_AS: dict[str, DeliveryState] = {
+    RolloutState.CANCELLED: DeliveryState.CANCELLED,
+    RolloutState.SUPERSEDED: DeliveryState.SUPERSEDED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,41 @@ class Claim:
     may_send: bool
 
 
-def claim(rollout_id: int, *, limit: int) -> list[Claim]:
+def create(rollout: Rollout, waves: Sequence[Sequence[int]]) -> None:
+    """One delivery for each instance (ids), wave by wave, in one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO sync_app_delivery
+                (rollout_id, instance_id, wave, kinds, state, attempts, changed_at, code, error, evidence)
+            SELECT %s, to_.instance, to_.wave, %s, 'pending', 0, now(), '', '', ''
+            FROM unnest(%s::bigint[], %s::int[]) AS to_(instance, wave)
+            """,
+            [
+                rollout.pk,
+                list(rollout.bundle.digests()),
+                [pk for wave in waves for pk in wave],
+                [number for number, wave in enumerate(waves, start=1) for _ in wave],
+            ],
+        )
+
+
+def claim(rollout_id: int, *, limit: int, at_once: int = 0) -> list[Claim]:
     """Take up to `limit` due deliveries; rows another worker is taking are skipped, not waited for.
 
-    In a rollout that has ended, only what may have been sent (`unknown`) is taken, and only to read it back.
+    Waves that are not open are left alone. While a rollout is held, and after it has ended, only what may have been
+    sent (`unknown`) is taken, and only to read it back. With `at_once`, no more than that are being sent at a time by
+    all workers together: they count under the rollout's lock, one after the other.
     """
+    if not at_once:
+        return _claim(rollout_id, limit)
+    with transaction.atomic():
+        Rollout.objects.select_for_update().only("pk").get(pk=rollout_id)
+        sending = Delivery.objects.filter(rollout_id=rollout_id, state=DeliveryState.SENDING).count()
+        return _claim(rollout_id, min(limit, at_once - sending))
+
+
+def _claim(rollout_id: int, limit: int) -> list[Claim]:
     if limit <= 0:
         return []
     with connection.cursor() as cursor:
@@ -59,6 +87,7 @@ def claim(rollout_id: int, *, limit: int) -> list[Claim]:
                 SELECT d.id, d.state AS was, r.state = 'running' AS may_send
                 FROM sync_app_delivery d JOIN sync_app_rollout r ON r.id = d.rollout_id
                 WHERE d.rollout_id = %s
+                  AND d.wave <= r.wave
                   AND d.state IN ('pending', 'retrying', 'unknown')
                   AND (r.state = 'running' OR d.state = 'unknown')
                   AND (d.next_attempt_at IS NULL OR d.next_attempt_at <= now())
@@ -101,6 +130,7 @@ def expire_leases() -> list[int]:
             """
             UPDATE sync_app_delivery
             SET state = 'unknown', lease_until = NULL, next_attempt_at = now(), changed_at = now(),
+                sent_at = coalesce(sent_at, changed_at),
                 code = 'lease_expired', error = 'The worker stopped while sending. Reading back what arrived.'
             WHERE id IN (SELECT id FROM sync_app_delivery WHERE state = 'sending' AND lease_until < now()
                          FOR UPDATE SKIP LOCKED)
@@ -110,10 +140,13 @@ def expire_leases() -> list[int]:
         return sorted({row[0] for row in cursor.fetchall()})
 
 
-def record(rollout: Rollout, results: Sequence[tuple[Claim, Pushed]]) -> None:
-    """Write down what a batch of attempts brought: deliveries, observations, refused tokens; then ping the pages."""
+def record(rollout: Rollout, results: Sequence[tuple[Claim, Pushed]]) -> bool:
+    """Write down what a batch of attempts brought: deliveries, observations, refused tokens; then ping the pages.
+
+    Whether something of it may be a reason to halt.
+    """
     if not results:
-        return
+        return False
     wanted = rollout.bundle.digests()
     verdicts_ = [_verdict(rollout, claim, pushed, wanted) for claim, pushed in results]
     now = timezone.now()
@@ -124,59 +157,30 @@ def record(rollout: Rollout, results: Sequence[tuple[Claim, Pushed]]) -> None:
         if refused:
             Instance.objects.filter(pk__in=refused, token_refused_at=None).update(token_refused_at=now)
     live.ping(rollout.environment_id, f"rollout-{rollout.pk}", "fleet")
+    return any(verdict.state in WITH_REASON for verdict in verdicts_)
 
 
-def advance(rollout_id: int) -> float | None:
-    """Close the rollout if its last delivery has ended; else the seconds until the next one is due.
+def end_waiting(rollout: Rollout) -> int:
+    """Nothing more of a rollout that has ended is sent: what waits ends with it, what may have arrived is read back.
 
-    None: nothing to wait for here (closed, or all that is left is in another worker's hands). Safe to call
-    twice, at any time, by anybody.
+    Held by the rollout's lock; how many ended unsent.
     """
-    with transaction.atomic():
-        rollout = Rollout.objects.select_for_update(of=("self",)).select_related("environment").get(pk=rollout_id)
-        counts = dict(
-            rollout.deliveries.values_list("state").annotate(n=Count("pk")).values_list("state", "n").order_by()
-        )
-        if not any(state in counts for state in UNFINISHED):
-            if rollout.state == RolloutState.RUNNING:
-                _close(rollout, counts)
-            return None
-    waiting = rollout.deliveries.exclude(state__in=[*FINAL, DeliveryState.SENDING])
-    if rollout.state != RolloutState.RUNNING:
-        waiting = waiting.filter(state=DeliveryState.UNKNOWN)
-    if waiting.filter(next_attempt_at=None).exists():
-        return 0.0
-    due = waiting.aggregate(at=Min("next_attempt_at"))["at"]
-    return None if due is None else max(0.0, (due - timezone.now()).total_seconds())
-
-
-def end_waiting(rollout: Rollout, *, state: DeliveryState) -> int:
-    """Nothing more is sent: what waits ends as `state`; what may have arrived is still read back."""
     now = timezone.now()
     waiting = rollout.deliveries.filter(state__in=WAITING)
     waiting.exclude(sent_at=None).update(state=DeliveryState.UNKNOWN, changed_at=now)
-    return waiting.filter(sent_at=None).update(state=state, finished_at=now, changed_at=now, next_attempt_at=None)
-
-
-def _close(rollout: Rollout, counts: dict[str, int]) -> None:
-    all_verified = set(counts) <= {DeliveryState.VERIFIED}
-    rollout.state = RolloutState.SUCCEEDED if all_verified else RolloutState.INCOMPLETE
-    rollout.finished_at = timezone.now()
-    rollout.save(update_fields=["state", "finished_at"])
-    audit.record("rollout.finished", actor=None, target=rollout, state=rollout.state, deliveries=counts)
-    environment_id, topic = rollout.environment_id, f"rollout-{rollout.pk}"
-    transaction.on_commit(lambda: live.ping(environment_id, topic, "fleet"))
+    return waiting.filter(sent_at=None).update(
+        state=ENDED_AS[rollout.state], finished_at=now, changed_at=now, next_attempt_at=None
+    )
 
 
 def _verdict(rollout: Rollout, claim: Claim, pushed: Pushed, wanted: dict[str, str]) -> Verdict:
-    superseded = rollout.state == RolloutState.SUPERSEDED
     attempt = Attempt(
         number=claim.attempt,
         of=rollout.max_attempts,
         wanted=wanted,
         sent_before=claim.sent_before,
         may_send=claim.may_send,
-        ended_as=DeliveryState.SUPERSEDED if superseded else DeliveryState.CANCELLED,
+        unsent_as=ENDED_AS.get(rollout.state, DeliveryState.PENDING),
     )
     return verdicts.decide(pushed, attempt, backoff=settings.BACKOFF_SECONDS)
 

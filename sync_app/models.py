@@ -13,6 +13,8 @@ from instances_app.models import Environment, Instance
 
 class RolloutState(models.TextChoices):
     RUNNING = "running"
+    PAUSED = "paused"  # a person holds it: nothing is sent until somebody resumes it
+    HALTED = "halted"  # its plan holds it: `halt_reason` says why; a person chooses what becomes of it
     SUCCEEDED = "succeeded"  # every delivery verified. Final.
     INCOMPLETE = "incomplete"  # ended with some not verified; its deliveries say which and why. Final.
     CANCELLED = "cancelled"  # a person stopped it: nothing more is sent. Final.
@@ -23,6 +25,7 @@ class Cause(models.TextChoices):
     PUBLISH = "publish"  # a change was published
     SYNC = "sync"  # somebody asked for the desired bundle: first sync, selected, drift repair
     RETRY = "retry"  # the deliveries of an earlier rollout that were not verified
+    ROLLBACK = "rollback"  # back to the bundle before, where an earlier rollout has been
 
 
 class DeliveryState(models.TextChoices):
@@ -42,6 +45,7 @@ WAITING = (DeliveryState.PENDING, DeliveryState.RETRYING)
 UNFINISHED = (*WAITING, DeliveryState.UNKNOWN, DeliveryState.SENDING)
 FINAL = tuple(state for state in DeliveryState if state not in UNFINISHED)
 WITH_REASON = (DeliveryState.REJECTED, DeliveryState.FAILED, DeliveryState.UNREACHABLE)
+GOING = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED)  # not ended: at most one per environment
 
 
 class Rollout(models.Model):
@@ -62,24 +66,39 @@ class Rollout(models.Model):
     started_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 
+    plan = models.JSONField(default=dict)  # as it was when the rollout began; plans.Plan.of reads it
+    waves = models.PositiveSmallIntegerField(default=1)  # how many there are
+    wave = models.PositiveSmallIntegerField(default=1)  # the open one; deliveries of later ones are not sent
+    wave_opened_at = models.DateTimeField(auto_now_add=True)
+    asked_at = models.DateTimeField(null=True)  # since when its instances are being asked how they are, after the soak
+    overlooked = models.JSONField(default=dict)  # state → deliveries not held against it by somebody who continued it
+    halt_reason = models.CharField(max_length=500, blank=True)
+    held_at = models.DateTimeField(null=True)  # paused or halted since
+    held_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+
     class Meta:
         ordering = ["-started_at"]
         constraints = [
             models.UniqueConstraint(fields=["environment", "number"], name="rollout_number_once"),
             models.UniqueConstraint(fields=["environment", "sequence"], name="rollout_sequence_once"),
             models.UniqueConstraint(
-                fields=["environment"], condition=Q(state=RolloutState.RUNNING), name="rollout_one_unfinished"
+                fields=["environment"], condition=Q(state__in=GOING), name="rollout_one_unfinished"
             ),
             models.CheckConstraint(condition=Q(state__in=RolloutState.values), name="rollout_state_known"),
             models.CheckConstraint(condition=Q(cause__in=Cause.values), name="rollout_cause_known"),
+            models.CheckConstraint(condition=Q(wave__gte=1, wave__lte=models.F("waves")), name="rollout_wave_exists"),
+            models.CheckConstraint(
+                condition=~Q(state=RolloutState.HALTED) | ~Q(halt_reason=""), name="rollout_halt_has_reason"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.environment} rollout {self.number}"
 
     @property
-    def is_running(self) -> bool:
-        return self.state == RolloutState.RUNNING
+    def is_going(self) -> bool:
+        """Not ended: running, or held by a person or its plan."""
+        return self.state in GOING
 
 
 class Delivery(models.Model):
@@ -88,11 +107,12 @@ class Delivery(models.Model):
     rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="deliveries")
     instance = models.ForeignKey(Instance, on_delete=models.PROTECT, related_name="deliveries")
     state = models.CharField(max_length=20, choices=DeliveryState.choices, default=DeliveryState.PENDING)
+    wave = models.PositiveSmallIntegerField(default=1)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True)  # null: at once
     lease_until = models.DateTimeField(null=True)
     kinds = ArrayField(models.CharField(max_length=20), default=list)  # the documents it sends; none: only looks
-    sent_at = models.DateTimeField(null=True)  # the last push that left, whatever came of it
+    sent_at = models.DateTimeField(null=True)  # the last push that left, or may have, whatever came of it
     finished_at = models.DateTimeField(null=True)
     changed_at = models.DateTimeField(auto_now_add=True)  # of the state
     code = models.CharField(max_length=40, blank=True)
@@ -123,3 +143,38 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rollout} to {self.instance}"
+
+
+class Blocked(models.Model):
+    """A pair of documents that is not sent to this environment, until somebody lifts that."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="blocked")
+    bundle = models.ForeignKey(Bundle, on_delete=models.PROTECT, related_name="+")  # the one it was blocked as
+    webhooks_digest = models.CharField(max_length=64, blank=True)  # what counts: the same content again is blocked, too
+    connections_digest = models.CharField(max_length=64, blank=True)
+    rollout = models.ForeignKey(Rollout, on_delete=models.PROTECT, related_name="+")  # that was rolled back
+    reason = models.CharField(max_length=500)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    lift_reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["-at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["environment", "webhooks_digest", "connections_digest"],
+                condition=Q(lifted_at=None),
+                name="blocked_once",
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="blocked_has_reason"),
+            models.CheckConstraint(
+                condition=Q(lifted_at=None, lifted_by=None, lift_reason="")
+                | Q(lifted_at__isnull=False, lifted_by__isnull=False) & ~Q(lift_reason=""),
+                name="blocked_lifted_with_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"block of {self.bundle}"

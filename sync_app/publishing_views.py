@@ -8,17 +8,18 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from configs_app import approvals, consequences, contents, documents, proposals, reach
 from configs_app.models import Change
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
+from instances_app import plans
 from instances_app.models import Environment
 from instances_app.shortcuts import get_environment
 from sync_app import fleet, rollouts
-from sync_app.models import UNFINISHED, Cause, Rollout, RolloutState
+from sync_app.models import UNFINISHED, Cause
 
 
 @require_http_methods(["GET", "POST"])
@@ -31,8 +32,10 @@ def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
     context |= {"change": change, "summary": summary, "documents": contents.changed_documents(change)}
     if change.environment.protected:
         context["reach"] = reach.of(change, proposals.current(change))
-    elif change.targets is not None and "instance" not in request.POST:
-        context["ticked"] = set(change.targets)
+    else:
+        if change.targets is not None and "instance" not in request.POST:
+            context["ticked"] = set(change.targets)
+        context |= _waves(change.environment, context["ticked"], change)
     if request.method == "POST":
         try:
             if summary.guards and request.POST.get("confirmation", "").strip() != change.environment.name:
@@ -91,6 +94,7 @@ def sync(request: ConsoleRequest, environment: str) -> HttpResponse:
     found = get_environment(request.user, environment, needs="rollout.start")
     context = _targets(request, found)
     context["bundle"] = documents.desired(found)
+    context |= _waves(found, context["ticked"])
     if request.method == "POST":
         try:
             rollout = rollouts.start(
@@ -107,12 +111,28 @@ def sync(request: ConsoleRequest, environment: str) -> HttpResponse:
     return render(request, "sync_app/sync.html", context)
 
 
+@require_POST
+def waves_preview(request: ConsoleRequest, environment: str) -> HttpResponse:
+    """In which waves the ticked instances would be sent to."""
+    found = get_environment(request.user, environment, needs="rollout.start")
+    change = Change.objects.filter(environment=found, pk=whole(request.POST.get("change", "")) or 0).first()
+    context = {"environment": found, "change": change, **_waves(found, _instances(request.POST), change)}
+    return render(request, "sync_app/_waves.html", context)
+
+
+def _waves(environment: Environment, chosen: set[int], change: Change | None = None) -> dict[str, Any]:
+    """The plan in words, and the names in each of its waves."""
+    plan = rollouts.plan_for(environment, change)
+    instances = environment.instances.active().filter(pk__in=chosen).only("pk", "name", "labels")
+    return {"plan": plan, "waves": plans.waves(plan, instances)}
+
+
 def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
     """The instances to choose from, which are ticked, and the rollout that is in the way."""
     rows = fleet.rows(environment)
     asked = _instances(request.POST or request.GET)
     differing = request.GET.get("only") == "differing"
-    running = Rollout.objects.filter(environment=environment, state=RolloutState.RUNNING).first()
+    running = rollouts.going(environment)
     return {
         "environment": environment,
         "rows": rows,

@@ -15,7 +15,8 @@ from webhook_agent import protocol
 
 from instances_app.client import Fleet, Push, Pushed
 from instances_app.models import Instance, Kind, Observation
-from sync_app import deliveries
+from instances_app.plans import Plan
+from sync_app import deliveries, waves
 from sync_app.deliveries import Claim
 from sync_app.models import Rollout
 
@@ -29,7 +30,8 @@ def run(rollout_id: int) -> bool:
     rollout = Rollout.objects.select_related("bundle__webhooks__document", "bundle__connections__document").get(
         pk=rollout_id
     )
-    claims = deliveries.claim(rollout_id, limit=WINDOW)
+    plan = Plan.of(rollout.plan)
+    claims = deliveries.claim(rollout_id, limit=WINDOW, at_once=plan.at_once)
     if not claims:
         return False
     payload = Payload(rollout)
@@ -48,12 +50,14 @@ def run(rollout_id: int) -> bool:
             done = [(held.pop(result.key), result) for result in results if isinstance(result, Pushed)]
             if done:
                 rollout.refresh_from_db(fields=["state"])
-                deliveries.record(rollout, done)
+                doubtful = deliveries.record(rollout, done)
+                if doubtful and (plan.failure_limit or rollout.waves > 1):
+                    waves.advance(rollout_id)  # it may halt here, before more is sent
             if time.monotonic() - renewed > settings.LEASE_SECONDS / 3:
                 deliveries.renew(held.values())
                 renewed = time.monotonic()
             if len(held) <= WINDOW // 2:
-                claims = deliveries.claim(rollout_id, limit=WINDOW - len(held))
+                claims = deliveries.claim(rollout_id, limit=WINDOW - len(held), at_once=plan.at_once)
     return True
 
 

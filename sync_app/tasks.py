@@ -7,27 +7,40 @@ from django.conf import settings
 from django.db import transaction
 
 from console import live
-from sync_app import checks, deliveries, push
-from sync_app.models import UNFINISHED, Delivery, Rollout, RolloutState
+from sync_app import checks, deliveries, gates, push, waves
+from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
 
 
 @shared_task
 def push_batch(rollout_id: int) -> None:
     """Work on what is due; whoever did something also asks for the next turn, so that turns do not multiply."""
     worked = push.run(rollout_id)
-    delay = deliveries.advance(rollout_id)
-    if worked and delay is not None and delay <= settings.TICK_SECONDS:
-        push_batch.apply_async((rollout_id,), countdown=delay)
+    step = waves.advance(rollout_id)
+    if step.look:
+        check_wave.delay(rollout_id)
+    elif (worked or step.opened) and step.delay is not None and step.delay <= settings.TICK_SECONDS:
+        push_batch.apply_async((rollout_id,), countdown=step.delay)
+
+
+@shared_task
+def check_wave(rollout_id: int) -> None:
+    """Ask the instances that a gate rests on how they are, and advance."""
+    checks.ask(gates.verified_instances(Rollout.objects.get(pk=rollout_id)))
+    if waves.advance(rollout_id).delay == 0.0:
+        push_batch.delay(rollout_id)
 
 
 @shared_task
 def tick() -> None:
-    """The safety net: expired leases, lost wake-ups, rollouts whose last delivery ended unseen."""
+    """The safety net: expired leases, lost wake-ups, gates whose time has come, rollouts that ended unseen."""
     deliveries.expire_leases()
     unfinished = set(Delivery.objects.filter(state__in=UNFINISHED).values_list("rollout_id", flat=True).distinct())
-    unfinished |= set(Rollout.objects.filter(state=RolloutState.RUNNING).values_list("pk", flat=True))
+    unfinished |= set(Rollout.objects.filter(state__in=GOING).values_list("pk", flat=True))
     for rollout_id in sorted(unfinished):
-        if deliveries.advance(rollout_id) == 0.0:
+        step = waves.advance(rollout_id)
+        if step.look:
+            check_wave.delay(rollout_id)
+        if step.delay == 0.0:
             push_batch.delay(rollout_id)
     live.beat()
 

@@ -23,8 +23,8 @@ class Attempt:
     of: int
     wanted: Mapping[str, str]
     sent_before: bool
-    may_send: bool  # false once the rollout was cancelled or superseded: it only reads back
-    ended_as: str = DeliveryState.CANCELLED  # what a delivery becomes that must not be sent any more
+    may_send: bool  # false while the rollout is held, and once it was cancelled or superseded: it only reads back
+    unsent_as: str = DeliveryState.CANCELLED  # what a delivery becomes that has not arrived and may not be sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def decide(pushed: Pushed, attempt: Attempt, *, backoff: float) -> Verdict:
         if runs(proof, attempt.wanted):
             return Verdict(DeliveryState.VERIFIED, evidence=_evidence(pushed, attempt))
         if not attempt.may_send:
-            return Verdict(attempt.ended_as, evidence="Read back: the instance does not run this bundle.")
+            return Verdict(attempt.unsent_as, evidence="Read back: the instance does not run this bundle.")
         text = "The instance accepted the documents but reports others. Does something else write its files?"
         return _again(attempt, DeliveryState.RETRYING, "other_digest", text, backoff=backoff)
     reply = _decisive(pushed)

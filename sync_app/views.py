@@ -1,4 +1,4 @@
-"""Fleet, instance and rollout pages: what runs where, how we know, and what is on its way."""
+"""Fleet, instance and history pages: what runs where, and how we know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.db.models import Count
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
@@ -20,7 +20,7 @@ from instances_app.models import Environment
 from instances_app.shortcuts import get_environment, get_instance
 from sync_app import fleet, rollouts, tasks
 from sync_app.history_views import instance_context
-from sync_app.models import UNFINISHED, DeliveryState, Rollout, RolloutState
+from sync_app.models import Blocked, Rollout
 
 HISTORY = 50
 
@@ -53,7 +53,7 @@ def _fleet_context(request: ConsoleRequest, environment: Environment) -> dict[st
         "config": word,
         "q": request.GET.get("q", ""),
         "differing": sum(row.config != fleet.IN_SYNC for row in rows),
-        "running": Rollout.objects.filter(environment=environment, state=RolloutState.RUNNING).first(),
+        "running": rollouts.going(environment),
         "now": timezone.now(),
     }
 
@@ -95,61 +95,12 @@ def rollout_list(request: ConsoleRequest, environment: str) -> HttpResponse:
         "environment": found,
         "may": access.verbs(request.user, found),
         "rollouts": [(rollout, states.get(rollout.pk, {})) for rollout in page[:HISTORY]],
+        "blocked": Blocked.objects.filter(environment=found, lifted_at=None).select_related(
+            "by", "rollout", "bundle__webhooks__document", "bundle__connections__document"
+        ),
         "older": page[HISTORY - 1].number if len(page) > HISTORY else None,
     }
     return render(request, "sync_app/rollout_list.html", context)
-
-
-@require_safe
-def rollout(request: ConsoleRequest, pk: int) -> HttpResponse:
-    return render(request, "sync_app/rollout.html", _rollout_context(request, pk))
-
-
-@require_safe
-def rollout_progress(request: ConsoleRequest, pk: int) -> HttpResponse:
-    """The live part of the rollout page; its last version no longer asks for another."""
-    return render(request, "sync_app/_rollout.html", _rollout_context(request, pk))
-
-
-def _rollout_context(request: ConsoleRequest, pk: int) -> dict[str, Any]:
-    found = _get_rollout(request, pk, needs="environment.view")
-    deliveries = list(found.deliveries.select_related("instance").order_by("instance__name", "pk"))
-    counts: dict[str, int] = {}
-    for delivery in deliveries:
-        counts[delivery.state] = counts.get(delivery.state, 0) + 1
-    return {
-        "rollout": found,
-        "environment": found.environment,
-        "may": access.verbs(request.user, found.environment),
-        "deliveries": deliveries,
-        "counts": counts,
-        "verified": counts.get(DeliveryState.VERIFIED, 0),
-        "unverified": len(deliveries) - counts.get(DeliveryState.VERIFIED, 0),
-        "live": found.is_running or any(state in counts for state in UNFINISHED),
-        "now": timezone.now(),
-    }
-
-
-@require_POST
-def rollout_cancel(request: ConsoleRequest, pk: int) -> HttpResponse:
-    found = _get_rollout(request, pk, needs="rollout.cancel")
-    try:
-        rollouts.cancel(found, actor=request.user)
-        messages.success(request, f"Rollout {found.number} is cancelled. Nothing more is sent.")
-    except Refused as refusal:
-        messages.error(request, str(refusal))
-    return redirect("sync:rollout", pk)
-
-
-@require_POST
-def rollout_retry(request: ConsoleRequest, pk: int) -> HttpResponse:
-    found = _get_rollout(request, pk, needs="rollout.start")
-    try:
-        again = rollouts.retry(found, actor=request.user)
-    except Refused as refusal:
-        messages.error(request, str(refusal))
-        return redirect("sync:rollout", pk)
-    return redirect("sync:rollout", again.pk)
 
 
 @require_safe
@@ -183,17 +134,3 @@ def instance_import(request: ConsoleRequest, pk: int) -> HttpResponse:
         messages.error(request, str(refusal))
         return redirect("sync:instance", pk)
     return redirect("configs:import-preview", held.pk)
-
-
-def _get_rollout(request: ConsoleRequest, pk: int, *, needs: str) -> Rollout:
-    query = Rollout.objects.select_related(
-        "environment",
-        "author",
-        "change",
-        "bundle__webhooks__document",
-        "bundle__connections__document",
-        "superseded_by",
-    ).defer("bundle__webhooks__content_sealed", "bundle__connections__content_sealed")
-    found = get_object_or_404(query, pk=pk)
-    access.require(request.user, needs, found.environment)
-    return found

@@ -103,10 +103,19 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "sync:history"): READ,
     ("POST", "sync:history-export"): READ,
     ("POST", "sync:instance-history-export"): READ,
+    ("POST", "sync:waves"): WORK,
     ("GET", "sync:rollouts"): READ,
     ("GET", "sync:rollout"): READ,
     ("GET", "sync:rollout-progress"): READ,
     ("POST", "sync:rollout-cancel"): DO_CHECK,
+    ("POST", "sync:rollout-pause"): DO_CHECK,
+    ("POST", "sync:rollout-resume"): DO_CHECK,
+    ("GET", "sync:rollout-continue"): (403, 200, 200, 200, 403, 404, 302),
+    ("POST", "sync:rollout-continue"): (403, 422, 422, 422, 403, 404, 302),  # without a reason
+    ("GET", "sync:rollout-roll-back"): WORK,
+    ("POST", "sync:rollout-roll-back"): (403, 422, 403, 422, 403, 404, 302),  # without a reason
+    ("GET", "sync:blocked-lift"): (403, 403, 200, 200, 403, 404, 302),
+    ("POST", "sync:blocked-lift"): (403, 403, 422, 422, 403, 404, 302),  # without a reason
     ("POST", "sync:rollout-retry"): DO_WORK,
     ("GET", "sync:instance"): READ,
     ("POST", "sync:instance-import"): DO_WORK,

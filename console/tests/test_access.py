@@ -17,7 +17,7 @@ from console.tests.matrix import MATRIX, ROLES
 from instances_app import late_reviews
 from instances_app.models import LateReview
 from sync_app import rollouts
-from sync_app.models import Cause
+from sync_app.models import Blocked, Cause
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +48,9 @@ def arguments() -> dict[str, list[object]]:
     (acceptance,) = testing.accepted(change, actor=cast.olga)
     changes.propose(change, actor=cast.olga)
     rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
+    blocked = Blocked.objects.create(
+        environment=cast.environment, bundle=rollout.bundle, rollout=rollout, reason="a test", by=cast.olga
+    )
     event = AuditEvent.objects.filter(environment="production").first()
     review = late_reviews.open_for(
         cast.environment,
@@ -62,6 +65,7 @@ def arguments() -> dict[str, list[object]]:
         "environment": ["production"],
         "instance": [instance.pk],
         "rollout": [rollout.pk],
+        "blocked": [blocked.pk],
         "change": [change.pk],
         "event": [event.pk if event else 0],
         "document": document,
@@ -117,6 +121,8 @@ def which(name: str) -> str | None:
         "sync:fleet": "environment",
         "sync:verify": "environment",
         "sync:sync": "environment",
+        "sync:waves": "environment",
+        "sync:blocked-lift": "blocked",
         "sync:rollouts": "environment",
         "sync:history": "environment",
         "sync:history-export": "environment",

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from console import audit, testing
 from console.models import AuditEvent
-from sync_app import deliveries
+from sync_app import waves
 from sync_app.models import Rollout
 
 pytestmark = pytest.mark.django_db
@@ -129,7 +129,7 @@ def test_what_one_request_records_belongs_together_and_what_workers_add_later_to
     with transaction.atomic():
         audit.record("test.done", actor=None)  # something else happens meanwhile
 
-    deliveries.advance(rollout.pk)
+    waves.advance(rollout.pk)
 
     started = AuditEvent.objects.get(action="rollout.started")
     finished = AuditEvent.objects.get(action="rollout.finished")

@@ -70,7 +70,9 @@ def test_the_role_table_of_the_user_guide_is_that_of_the_code() -> None:
         "edit, propose, publish": "change.publish",
         "comment on changes": "change.comment",
         "approve or reject": "change.review",
-        "cancel a rollout": "rollout.cancel",
+        "pause, resume, continue": "rollout.cancel",
+        "roll a rollout back": "rollout.roll_back",
+        "lift the block": "rollout.unblock",
         "protect an environment": "environment.change",
     }
     for start, verb in rows.items():

@@ -37,10 +37,15 @@ def test_amounts_are_cumulative() -> None:
 
 def test_a_label_takes_its_instances_and_the_last_wave_the_rest() -> None:
     made = waves(Plan.of({"waves": ["region=us", "1"]}), FLEET)
-    assert {one.labels["region"] for one in made[0]} == {"us", "eu"}  # the second amount is reached already
+    assert [{one.labels["region"] for one in wave} for wave in made] == [{"us"}, {"eu"}]  # "1" is reached already
     made = waves(Plan.of({"waves": ["region=us", "15"]}), FLEET)
     assert [len(wave) for wave in made] == [10, 10]
     assert {one.labels["region"] for one in made[0]} == {"us"}
+
+
+def test_what_no_wave_names_stands_in_the_last_also_when_its_label_fits_nobody() -> None:
+    assert sizes("1", "region=mars") == [1, 19]
+    assert sizes("region=mars") == [20]
 
 
 def test_canaries_stand_first() -> None:

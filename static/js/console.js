@@ -64,7 +64,7 @@ document.addEventListener("submit", (event) => {
     () => {
       if (dialog.returnValue !== "yes") return;
       form.dataset.confirmed = "yes";
-      form.requestSubmit(event.submitter);
+      form.requestSubmit(event.submitter?.form === form ? event.submitter : null); // a live part may have replaced it
       delete form.dataset.confirmed;
     },
     { once: true },

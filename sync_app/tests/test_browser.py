@@ -14,6 +14,7 @@ from configs_app.models import Change
 from console import testing
 from console.testing_processes import Process, SampleInstance, Web, until
 from sync_app.models import Rollout
+from sync_app.tests.attempts import begin, work
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -142,3 +143,23 @@ def test_typed_text_survives_a_save_that_is_refused(open_page: Callable[..., Pag
     page.evaluate("document.dispatchEvent(new Event('console:sync'))")  # the textarea follows the editor lazily
     assert "mine" in page.locator("#id_webhooks").input_value()
     assert "theirs" in Change.objects.get().documents.get().text
+
+
+def test_the_question_whether_to_cancel_survives_a_ping_and_still_cancels(
+    open_page: Callable[..., Page], web_process: Web
+) -> None:
+    cast, rollout = begin(3, waves=["1", "100%"], soak_seconds=600)
+    page = open_page()
+    sign_in(page, web_process, "olga")
+    page.goto(f"{web_process.url}/rollouts/{rollout.pk}/")
+    page.get_by_text("0 of 3 verified").wait_for()
+    page.get_by_role("button", name="Cancel rollout…").click()
+
+    work(rollout)
+    page.get_by_text("1 of 3 verified").wait_for()  # the live part, with the button in it, is another one now
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the rollout").click()
+
+    page.locator(".head .state", has_text="cancelled").wait_for()
+    rollout.refresh_from_db()
+    assert rollout.state == "cancelled"
+    assert cast.environment.rollouts.count() == 1

@@ -15,7 +15,7 @@ from console.errors import Refused
 from console.testing import Cast, ended
 from console.testing_processes import Process, SampleInstance, until
 from instances_app import registry
-from sync_app import rollouts
+from sync_app import rollout_control, rollouts
 from sync_app.models import Delivery, Rollout
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -88,7 +88,7 @@ def test_a_push_that_timed_out_but_was_applied_is_found_by_reading_back_and_not_
     rollout = publish(cast)
 
     until(lambda: delivery(rollout, "i0").state == "unknown", what="unknown")
-    assert rollout.is_running  # a timeout is neither success nor failure
+    assert rollout.is_going  # a timeout is neither success nor failure
     until(lambda: ended(rollout), what="the rollout's end")
     found = delivery(rollout, "i0")
     assert (found.state, found.evidence) == ("verified", "Read back: an earlier push had arrived. Not sent again.")
@@ -183,7 +183,7 @@ def test_a_cancelled_rollout_never_sends_again(worker_process: Process, sample_i
     rollout = publish(cast)
     until(lambda: states(rollout) == ["retrying", "verified"], what="one waiting to be sent again")
 
-    rollouts.cancel(rollout, actor=cast.anna)
+    rollout_control.cancel(rollout, actor=cast.anna)
     fleet[1].start()
 
     assert states(rollout) == ["cancelled", "verified"]

@@ -82,7 +82,7 @@ def test_nothing_but_a_read_back_is_success() -> None:
 def test_an_ended_rollout_only_finds_out_what_arrived() -> None:
     assert verdict(looked=OURS, may_send=False, sent_before=True).state == "verified"
     assert verdict(looked=OTHERS, may_send=False, sent_before=True).state == "cancelled"
-    assert verdict(looked=OTHERS, may_send=False, sent_before=True, ended_as="superseded").state == "superseded"
+    assert verdict(looked=OTHERS, may_send=False, sent_before=True, unsent_as="superseded").state == "superseded"
     assert verdict(looked=TIMEOUT, may_send=False, sent_before=True).state == "unknown"
 
 

@@ -1,0 +1,170 @@
+"""The way back: the content of the bundle before, as new revisions, to exactly the instances that were touched.
+
+Nothing is undone in the history. Whoever may start a rollout may roll one back, in a protected environment too: what
+it brings was the environment's desired state before, by its rules. It is looked at with today's rules first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from configs_app import documents, validation
+from configs_app.models import Bundle, Revision, RevisionSource
+from configs_app.validation import Level
+from console import audit
+from console.errors import Refused
+from console.models import User
+from instances_app.models import OTHER, Environment
+from instances_app.plans import Plan
+from sync_app import blocklist, rollouts
+from sync_app.models import Cause, Delivery, DeliveryState, Rollout
+
+SHOWN = 5  # errors
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a rollout can be rolled back to. `refusal` is empty when it can."""
+
+    bundle: Bundle | None
+    refusal: str
+    errors: tuple[str, ...] = ()  # that today's rules find in it, in words
+    ran: bool = False  # an instance has proven to run it
+
+    @property
+    def ready(self) -> bool:
+        return not self.refusal
+
+
+def way_back(rollout: Rollout) -> Way:
+    """Where rolling this back leads, and whether today's rules have anything against it.
+
+    An error is no obstacle in a content that an instance has read back to us: it was there when it ran.
+    """
+    bundle = _before(rollout.environment, rollout.bundle)
+    if bundle is None:
+        return Way(None, "there is no earlier bundle to go back to")
+    desired = documents.desired(rollout.environment)
+    if desired is not None and desired.pk != rollout.bundle_id:
+        return Way(bundle, f"{rollout.environment} should run {desired} by now; roll that back, or restore a revision")
+    dropped = [kind for kind in rollout.bundle.digests() if kind not in bundle.digests()]
+    if dropped:
+        return Way(bundle, f"{bundle} had no {dropped[0]} yet; write the ones that are wanted as a change")
+    errors = _errors(*(revision.pk for revision in bundle.revisions()))
+    ran = Delivery.objects.filter(rollout__bundle__in=_same(bundle), state=DeliveryState.VERIFIED).exists()
+    if errors and not ran:
+        return Way(bundle, f"{bundle} has errors by today's rules and never ran: {errors[0]}", errors)
+    return Way(bundle, "", errors, ran)
+
+
+def touched(rollout: Rollout) -> QuerySet[Delivery]:
+    """Where something of this rollout's bundle was or may have been sent, by whichever rollout, or runs already."""
+    return Delivery.objects.filter(rollout__bundle_id=rollout.bundle_id, instance__retired_at=None).filter(
+        Q(sent_at__isnull=False) | Q(state__in=[DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.VERIFIED])
+    )
+
+
+def roll_back(rollout: Rollout, *, actor: User, reason: str) -> Rollout:
+    """Make the bundle before the desired state again, block this one, and send the old content where this one was.
+
+    The new rollout takes the place of one that has not ended, and only of its touched instances.
+    """
+    reason = reason.strip()[:500]
+    if not reason:
+        raise Refused("Say why it is rolled back; the bundle stays blocked with that reason.")
+    with transaction.atomic():
+        environment = documents.lock(rollout.environment)
+        rollouts.lock_going(environment)  # before the audit trail is held
+        way = way_back(rollout)
+        if way.bundle is None or not way.ready:
+            raise Refused(f"Rollout {rollout.number} cannot be rolled back: {way.refusal}.")
+        chosen = set(touched(rollout).values_list("instance_id", flat=True))
+        if not chosen:
+            raise Refused(
+                f"Nothing of rollout {rollout.number} has been sent, so there is nothing to roll back. Cancel it; "
+                "to change what is desired, restore the old revision."
+            )
+        revisions = {
+            old.document.kind: documents.add_revision(
+                environment,
+                old.document.kind,
+                text=old.text,
+                source=RevisionSource.RESTORE,
+                author=actor,
+                message=f"Roll back rollout {rollout.number}: {reason}",
+                restored_from=old,
+            )
+            for old in way.bundle.revisions()
+            if not _is_current(environment, old)
+        }
+        bad = str(rollout.bundle)
+        bundle = documents.add_bundle(environment, revisions, author=actor)
+        blocklist.block(rollout, actor=actor, reason=reason)
+        started = rollouts.start(
+            environment,
+            actor=actor,
+            cause=Cause.ROLLBACK,
+            instances=chosen,
+            retries=rollout,
+            plan=Plan(at_once=Plan.of(rollout.plan).at_once),
+            supersede=True,
+            carry=False,
+        )
+        audit.record(
+            "rollout.rolled_back",
+            actor=actor,
+            target=rollout,
+            by=started.number,
+            bundle=bad,
+            to=str(bundle),
+            content_of=str(way.bundle),
+            digests=bundle.digests(),
+            errors=len(way.errors),
+            instances=len(chosen),
+            reason=reason,
+        )
+    return started
+
+
+def _before(environment: Environment, bundle: Bundle) -> Bundle | None:
+    """The newest earlier bundle with another content that is not blocked."""
+    earlier = (
+        Bundle.objects.filter(environment=environment, number__lt=bundle.number)
+        .select_related("webhooks__document", "connections__document")
+        .defer("webhooks__content_sealed", "connections__content_sealed")
+        .order_by("-number")
+    )
+    unwanted = blocklist.pairs(environment) | {blocklist.pair(bundle)}
+    return next((one for one in earlier.iterator(chunk_size=20) if blocklist.pair(one) not in unwanted), None)
+
+
+def _same(bundle: Bundle) -> QuerySet[Bundle]:
+    """Every bundle of the environment with this content."""
+    wanted: dict[str, object] = {"environment_id": bundle.environment_id}
+    for kind, revision in (("webhooks", bundle.webhooks), ("connections", bundle.connections)):
+        wanted |= {f"{kind}__digest": revision.digest} if revision else {kind: None}
+    return Bundle.objects.filter(**wanted)
+
+
+def _is_current(environment: Environment, revision: Revision) -> bool:
+    current = documents.current(environment, revision.document.kind)
+    return current is not None and current.digest == revision.digest
+
+
+@lru_cache(maxsize=64)
+def _errors(*revision_ids: int) -> tuple[str, ...]:
+    """What the rules find wrong in these revisions together. Neither changes while a process lives."""
+    texts = {r.document.kind: r.text for r in Revision.objects.filter(pk__in=revision_ids).select_related("document")}
+    return tuple(_in_words(texts))
+
+
+def _in_words(texts: dict[str, str]) -> Iterable[str]:
+    for kind, text in texts.items():
+        for finding in validation.findings(kind, text, beside=texts.get(OTHER[kind])):
+            if finding.level == Level.ERROR:
+                yield f"{kind}, line {finding.line}: {finding.message}"

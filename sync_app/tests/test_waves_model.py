@@ -1,0 +1,222 @@
+"""Whatever people, workers and time do, in whatever order: the promises about a rollout hold, and it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from django.utils import timezone
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from configs_app.models import Change
+from console import testing
+from console.errors import Refused
+from instances_app.models import Instance
+from sync_app import blocklist, deliveries, rollbacks, rollout_control, rollouts, waves
+from sync_app.deliveries import Claim
+from sync_app.models import FINAL, GOING, UNFINISHED, WITH_REASON, Cause, Delivery, Rollout
+from sync_app.tests.attempts import attempt, change, look
+
+NUMBERS = itertools.count()  # environments and contents that no other example has
+ENDS = st.sampled_from(["verified", "verified", "verified", "rejected", "failed", "timeout", "refused", "gone"])
+PLANS = st.fixed_dictionaries(
+    {
+        "waves": st.sampled_from([["100%"], ["1", "100%"], ["1", "50%", "100%"], ["2", "3", "4", "100%"]]),
+        "failure_limit": st.sampled_from(["", "0", "1", "50%"]),
+        "unreachable": st.sampled_from(["block", "tolerate", "exclude"]),
+        "tolerate": st.integers(0, 2),
+        "at_once": st.sampled_from([0, 0, 1, 2]),
+        "soak_seconds": st.sampled_from([0, 60]),
+    }
+)
+
+
+class Rolling(RuleBasedStateMachine):
+    """Claims, results, dead workers, waking up, passing time, and every verb there is."""
+
+    @initialize(plan=PLANS, number=st.integers(1, 6))
+    def begin(self, plan: dict[str, object], number: int) -> None:
+        name = f"model-{next(NUMBERS)}"
+        self.cast = testing.cast(name)
+        self.environment = self.cast.environment
+        self.environment.plan = plan
+        self.environment.save()
+        testing.bundle(self.environment)
+        for index in range(number):
+            testing.instance(self.environment, f"{name}-i{index}")
+        self.held: list[tuple[Rollout, Claim]] = []
+        self.ended: dict[int, str] = {}
+        rollouts.publish(self.draft(), actor=self.cast.olga)
+        self.hurry()
+
+    def draft(self) -> Change:
+        return change(self.cast, f"entry-{next(NUMBERS)}")
+
+    def hurry(self) -> None:
+        """Few attempts, so that their end is seen."""
+        Rollout.objects.filter(environment=self.environment).update(max_attempts=2)
+
+    @property
+    def latest(self) -> Rollout:
+        found = Rollout.objects.filter(environment=self.environment).order_by("-number").first()
+        assert found is not None
+        return found
+
+    def attempt_verb(self, verb: Callable[[], object]) -> None:
+        with contextlib.suppress(Refused):
+            verb()
+        self.hurry()
+
+    @rule(limit=st.integers(1, 4))
+    def claim(self, limit: int) -> None:
+        for rollout in Rollout.objects.filter(environment=self.environment):
+            claims = deliveries.claim(rollout.pk, limit=limit, at_once=rollout.plan["at_once"])
+            for claim in claims:
+                assert Delivery.objects.get(pk=claim.id).wave <= rollout.wave
+                assert claim.may_send == (rollout.state == "running")
+                assert claim.may_send or claim.was == "unknown"
+            self.held += [(rollout, claim) for claim in claims]
+
+    @rule(which=st.integers(0, 50), end=ENDS)
+    def record(self, which: int, end: str) -> None:
+        if self.held:
+            rollout, claim = self.held.pop(which % len(self.held))
+            rollout.refresh_from_db()
+            deliveries.record(rollout, [(claim, attempt(claim, rollout.bundle.digests(), end))])
+
+    @rule(forget=st.booleans())
+    def a_worker_dies(self, forget: bool) -> None:
+        """Its leases run out; sometimes it was only slow, and its results come later."""
+        ids = [claim.id for _, claim in self.held]
+        Delivery.objects.filter(pk__in=ids, state="sending").update(lease_until=timezone.now() - timedelta(days=1))
+        deliveries.expire_leases()
+        if forget:
+            self.held = []
+
+    @rule()
+    def advance(self) -> None:
+        for rollout in Rollout.objects.filter(environment=self.environment):
+            waves.advance(rollout.pk)
+
+    @rule()
+    def time_passes(self) -> None:
+        hour = timedelta(hours=1)
+        mine = Delivery.objects.filter(rollout__environment=self.environment)
+        mine.filter(next_attempt_at__isnull=False).update(next_attempt_at=None)
+        mine.exclude(finished_at=None).update(finished_at=F("finished_at") - hour)
+        Instance.objects.filter(environment=self.environment).update(health_at=None)
+
+    @rule(ill=st.booleans())
+    def ask(self, ill: bool) -> None:
+        first = Instance.objects.filter(environment=self.environment).first()
+        look(self.latest, ill=first.name if ill and first else "")
+
+    @rule()
+    def pause(self) -> None:
+        self.attempt_verb(lambda: rollout_control.pause(self.latest, actor=self.cast.olga))
+
+    @rule()
+    def resume(self) -> None:
+        self.attempt_verb(lambda: rollout_control.resume(self.latest, actor=self.cast.olga))
+
+    @rule()
+    def continue_(self) -> None:
+        self.attempt_verb(lambda: rollout_control.continue_(self.latest, actor=self.cast.anna, reason="a test"))
+
+    @rule()
+    def cancel(self) -> None:
+        self.attempt_verb(lambda: rollout_control.cancel(self.latest, actor=self.cast.olga))
+
+    @rule(unstarted=st.booleans())
+    def retry(self, unstarted: bool) -> None:
+        self.attempt_verb(lambda: rollouts.retry(self.latest, actor=self.cast.olga, unstarted=unstarted))
+
+    @rule()
+    def roll_back(self) -> None:
+        self.attempt_verb(lambda: rollbacks.roll_back(self.latest, actor=self.cast.olga, reason="a test"))
+
+    @rule(supersede=st.booleans())
+    def publish(self, supersede: bool) -> None:
+        self.attempt_verb(lambda: rollouts.publish(self.draft(), actor=self.cast.olga, supersede=supersede))
+
+    @rule()
+    def sync(self) -> None:
+        self.attempt_verb(lambda: rollouts.start(self.environment, actor=self.cast.olga, cause=Cause.SYNC))
+
+    @invariant()
+    def at_most_one_has_not_ended_and_it_is_not_of_what_is_blocked(self) -> None:
+        going = list(Rollout.objects.filter(environment=self.environment, state__in=GOING))
+        assert len(going) <= 1
+        for rollout in going:
+            assert blocklist.of(rollout.bundle) is None
+
+    @invariant()
+    def nothing_of_a_closed_wave_was_ever_touched(self) -> None:
+        ahead = Delivery.objects.filter(rollout__environment=self.environment, wave__gt=F("rollout__wave"))
+        assert not ahead.exclude(attempts=0, sent_at=None).exists()
+        assert not ahead.filter(rollout__state__in=GOING).exclude(state="pending").exists()
+
+    @invariant()
+    def what_is_final_stays_as_it_is(self) -> None:
+        now = dict(
+            Delivery.objects.filter(rollout__environment=self.environment, state__in=FINAL).values_list("pk", "state")
+        )
+        assert {pk: now.get(pk) for pk in self.ended} == self.ended
+        self.ended = now
+
+    @invariant()
+    def no_more_than_planned_are_sent_to_at_once(self) -> None:
+        for rollout in Rollout.objects.filter(environment=self.environment):
+            sending = rollout.deliveries.filter(state="sending").count()
+            assert not rollout.plan["at_once"] or sending <= rollout.plan["at_once"]
+
+    @invariant()
+    def success_is_all_verified(self) -> None:
+        won = Rollout.objects.filter(environment=self.environment, state="succeeded")
+        assert not Delivery.objects.filter(rollout__in=won).exclude(state="verified").exists()
+
+    def teardown(self) -> None:
+        """From anywhere it goes on to an end, or to a halt that a person can leave in any direction."""
+        if not hasattr(self, "held"):
+            return
+        self.a_worker_dies(forget=True)
+        for _ in range(40):
+            self.time_passes()
+            self.claim(limit=4)
+            while self.held:
+                self.record(which=0, end="verified")
+            if self.latest.is_going:
+                look(self.latest)
+            self.advance()
+            if self.latest.state == "paused":
+                self.resume()
+            elif self.latest.state == "halted":
+                assert self.latest.halt_reason
+                self.continue_()
+            if not Delivery.objects.filter(rollout__environment=self.environment, state__in=UNFINISHED).exists():
+                break
+        self.advance()
+        left = Delivery.objects.filter(rollout__environment=self.environment, state__in=UNFINISHED)
+        assert list(left.values("rollout__number", "rollout__state", "state", "wave", "attempts")) == []
+        assert not Rollout.objects.filter(environment=self.environment, state__in=GOING).exists()
+        assert not Delivery.objects.filter(state__in=WITH_REASON, error="").exists()
+
+
+@pytest.mark.django_db
+def test_whatever_happens_the_promises_hold_and_every_rollout_comes_to_an_end() -> None:
+    run_state_machine_as_test(
+        Rolling,
+        settings=settings(
+            max_examples=8,
+            stateful_step_count=25,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],  # shrinking would take longer than reading
+        ),
+    )
