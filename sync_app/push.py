@@ -18,7 +18,7 @@ from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
 from sync_app import deliveries, waves
 from sync_app.deliveries import Claim
-from sync_app.models import Rollout
+from sync_app.models import Cause, Delivery, DeliveryState, Rollout
 
 WINDOW = 250  # deliveries in one worker's hands at once
 FLUSH_SECONDS = 0.25  # the longest a result waits for its batch
@@ -80,16 +80,36 @@ class Payload:
             "instance_id", "kind", "digest"
         ):
             seen.setdefault(instance_id, {})[kind] = digest
-        return [self._job(claim, instances[claim.instance_id], seen.get(claim.instance_id, {})) for claim in claims]
+        differing = {claim.instance_id: self._differing(seen.get(claim.instance_id, {})) for claim in claims}
+        looks = {c.instance_id for c in claims if c.sent_before or c.attempt > 1 or not differing[c.instance_id]}
+        looks -= self._contested(looks)
+        return [
+            self._job(claim, instances[claim.instance_id], differing[claim.instance_id], claim.instance_id in looks)
+            for claim in claims
+        ]
 
-    def _job(self, claim: Claim, instance: Instance, seen: dict[str, str]) -> Push:
-        differing = [kind for kind, digest in self.wanted.items() if not protocol.same(digest, seen.get(kind, ""))]
-        kinds = tuple(differing or self.wanted)
+    def _differing(self, seen: dict[str, str]) -> tuple[str, ...]:
+        """The documents that an instance does not run yet, as far as we know."""
+        return tuple(kind for kind, digest in self.wanted.items() if not protocol.same(digest, seen.get(kind, "")))
+
+    def _contested(self, instance_ids: set[int]) -> set[int]:
+        """Where an older rollout's push may still arrive. A look could find our documents and be overtaken by it; a
+        push raises the agent's sequence, and then the older one is refused.
+        """
+        if self.rollout.cause == Cause.ROLLBACK or not instance_ids:
+            return instance_ids
+        elsewhere = Delivery.objects.filter(
+            instance_id__in=instance_ids, state__in=[DeliveryState.SENDING, DeliveryState.UNKNOWN]
+        )
+        return set(elsewhere.exclude(rollout=self.rollout).values_list("instance_id", flat=True))
+
+    def _job(self, claim: Claim, instance: Instance, differing: tuple[str, ...], look: bool) -> Push:
+        kinds = differing or tuple(self.wanted)
         return Push(
             key=claim.id,
             target=instance.target,
             bodies=self._serialised(kinds, batch="batch" in instance.capabilities) if claim.may_send else (),
-            look_first=claim.sent_before or claim.attempt > 1 or not differing or not claim.may_send,
+            look_first=look or not claim.may_send,
             wanted=self.wanted,
         )
 

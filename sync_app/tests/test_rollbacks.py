@@ -14,9 +14,12 @@ from console import testing
 from console.errors import Refused
 from console.models import AuditEvent
 from console.testing import Cast
+from instances_app import observations
 from instances_app.models import Instance
+from instances_app.observations import Sighting
 from sync_app import blocklist, deliveries, rollbacks, rollout_control, rollouts, waves
 from sync_app.models import Blocked, Cause, Rollout
+from sync_app.push import Payload
 from sync_app.tests.attempts import begin, change, look, states, work
 
 pytestmark = pytest.mark.django_db
@@ -233,3 +236,29 @@ def test_the_instances_that_were_never_touched_are_in_sync_again_at_once() -> No
     waves.advance(again.pk)
     again.refresh_from_db()
     assert again.state == "succeeded"
+
+
+def test_an_older_push_that_is_still_on_the_wire_does_not_overtake_the_way_back() -> None:
+    """The instance still reports the old documents; only a push of them makes its agent refuse the late one."""
+    cast, rollout = begin(2)
+    old = Bundle.objects.get(number=1).digests()
+    ids = list(cast.environment.instances.values_list("pk", flat=True))
+    observations.record([Sighting(pk, old) for pk in ids])
+    deliveries.claim(rollout.pk, limit=2)  # on the wire
+
+    again = back(cast, rollout)
+
+    jobs = Payload(again).jobs(deliveries.claim(again.pk, limit=2))
+    assert [(bool(job.bodies), job.look_first) for job in jobs] == [(True, False)] * 2
+
+
+def test_a_sync_looks_first_where_nothing_older_may_arrive_and_sends_where_it_may() -> None:
+    cast, rollout = begin(2)
+    now = rollout.bundle.digests()
+    ids = list(cast.environment.instances.order_by("pk").values_list("pk", flat=True))
+    (claimed,) = deliveries.claim(rollout.pk, limit=1)
+    observations.record([Sighting(pk, now) for pk in ids])
+    sync = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC, supersede=True)
+    claims = deliveries.claim(sync.pk, limit=2)
+    jobs = dict(zip([claim.instance_id for claim in claims], Payload(sync).jobs(claims), strict=True))
+    assert {pk: job.look_first for pk, job in jobs.items()} == {pk: pk != claimed.instance_id for pk in ids}
