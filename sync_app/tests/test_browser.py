@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import json
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from django.core.management import call_command
 
 from configs_app.models import Change
 from console import testing
@@ -88,8 +92,12 @@ def test_an_operator_edits_publishes_and_sees_three_rows_turn_verified(
     assert [status(instance, "refunds") for instance in fleet] == [404, 404, 404]
 
 
-def test_in_production_another_person_has_to_approve_in_the_browser(
-    open_page: Callable[..., Page], web_process: Web, worker_process: Process, sample_instances: Start
+def test_a_production_change_goes_from_its_proposal_through_an_approval_to_an_export_that_verifies(
+    open_page: Callable[..., Page],
+    web_process: Web,
+    worker_process: Process,
+    sample_instances: Start,
+    tmp_path: Path,
 ) -> None:
     cast = testing.cast("production", protected=True)
     testing.bundle(cast.environment)
@@ -111,6 +119,8 @@ def test_in_production_another_person_has_to_approve_in_the_browser(
     anna = open_page(color_scheme="dark")
     sign_in(anna, web_process, "anna")
     anna.get_by_role("link", name="A change").click()
+    anna.get_by_text("1 webhook added: payments").wait_for()
+    anna.get_by_text("payments is open: anybody who knows the address can call it.").wait_for()
     anna.get_by_text("Accepted by olga").wait_for()
     anna.get_by_role("button", name="Approve these contents").click()
     anna.locator(".head .state", has_text="approved").wait_for()
@@ -121,6 +131,23 @@ def test_in_production_another_person_has_to_approve_in_the_browser(
     olga.get_by_text("1 of 1 verified").wait_for()
     assert Change.objects.get(pk=change.pk).state == "published"
     assert Rollout.objects.get().change_id == change.pk
+
+    ida = open_page()
+    sign_in(ida, web_process, "ida")
+    ida.get_by_role("link", name="Audit").click()
+    ida.get_by_label("What", exact=True).fill("change.published")
+    ida.get_by_role("button", name="Filter").click()
+    ida.get_by_text("published “A change”").wait_for()
+    ida.get_by_role("link", name="Clear").click()
+    with ida.expect_download() as downloading:
+        ida.get_by_role("button", name="JSON lines").click()
+    downloading.value.save_as(tmp_path / "audit.jsonl")
+    said = io.StringIO()
+    call_command("audit", "verify", str(tmp_path / "audit.jsonl"), stdout=said)
+    assert "the chain is whole" in said.getvalue()
+    events = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    published = next(event for event in events if event["action"] == "change.published")
+    assert (published["actor_name"], published["data"]["approvers"]) == ("olga", ["anna"])
 
 
 def test_typed_text_survives_a_save_that_is_refused(open_page: Callable[..., Page], web_process: Web) -> None:
