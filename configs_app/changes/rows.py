@@ -1,0 +1,66 @@
+"""What every verb of a change does to its rows: lock, keep a text, take the seal off."""
+
+from __future__ import annotations
+
+from webhook_agent import protocol
+
+from configs_app.models import Change, ChangedDocument, Revision
+from console.errors import Refused, storable
+from console.sealing import seal
+from instances_app.models import Kind
+
+LONGEST_REASON = 2000  # characters
+
+
+def stamp(change: Change) -> str:
+    """Changes with every save."""
+    return change.updated_at.isoformat()
+
+
+def digest_of(text: str) -> str:
+    """Empty for a text that is not a document: it is kept all the same, nothing that was typed is lost."""
+    try:
+        return protocol.digest(protocol.parse(text))
+    except protocol.ProtocolError:
+        return ""
+
+
+def digests(change: Change) -> dict[str, str]:
+    """kind → digest, empty for what is no document, of the documents it has."""
+    return dict(change.documents.values_list("kind", "digest"))
+
+
+def keep(change: Change, kind: str, text: str, *, base: Revision | None) -> None:
+    """Seal a text into the change, valid or not."""
+    if kind not in Kind.values:
+        raise Refused(f"There is no document named {kind!r}.")
+    values = {"base": base, "content_sealed": seal(text), "digest": digest_of(text)}
+    ChangedDocument.objects.update_or_create(change=change, kind=kind, defaults=values)
+
+
+def unseal(change: Change) -> None:
+    """Void what was proposed. First of all, because the database refuses to touch the texts under a seal."""
+    change.seal = ""
+    change.save(update_fields=["seal"])
+
+
+def typed(reason: str) -> str:
+    reason = storable(reason).replace("\r\n", "\n").strip()
+    need(
+        len(reason) <= LONGEST_REASON,
+        f"A reason has up to {LONGEST_REASON:,} characters; this one has {len(reason):,}.",
+    )
+    return reason
+
+
+def locked(change: Change) -> Change:
+    """As it is now, held until the transaction ends."""
+    # Two queries: in one, a change whose last editor became another person while this waited for the lock would seem
+    # to be gone, because Postgres looks again at the row but not at what it was joined with.
+    Change.objects.select_for_update().only("pk").get(pk=change.pk)
+    return Change.objects.select_related("environment", "author", "last_editor", "restores").get(pk=change.pk)
+
+
+def need(condition: bool, message: str) -> None:
+    if not condition:
+        raise Refused(message)
