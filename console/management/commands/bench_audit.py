@@ -29,7 +29,7 @@ ENVIRONMENTS = 50
 SEEN = 3  # environments in which the viewer has a role
 PEOPLE = 20
 PAGE = 50
-ROUNDS, TIMES = 12, 2  # turns, so that both trails meet the same noise; requests in each
+ROUNDS, TIMES = 20, 2  # turns, so that both trails meet the same noise; requests in each
 ACTIONS = (
     "change.opened",
     "change.edited",
