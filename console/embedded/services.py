@@ -10,6 +10,8 @@ from console.embedded import datadir, postgres, redis
 from console.embedded.children import Child
 from console.embedded.datadir import Running
 
+_held: list[Running] = []  # a lock is gone with its object, and the next command would stop these services
+
 
 def borrow() -> None:
     """Point the environment at the services of a running `up`, or start them until this process ends."""
@@ -18,10 +20,11 @@ def borrow() -> None:
     facts = running.facts()
     if facts is not None:
         os.environ.update(facts.get("environment") or {})
-        if "DATABASE_URL" not in os.environ:
-            raise SystemExit("`up` is starting on this data folder; try again when it says ready.")
+    if "DATABASE_URL" in os.environ:
         return
-    running.take()
+    if not running.take():
+        raise SystemExit("An `up` that is starting, or another command, has this data folder; try again in a moment.")
+    _held.append(running)
     start(data)
 
 

@@ -49,7 +49,7 @@ def main() -> int:
     running = Running(data)
     if not running.take():
         facts = running.facts() or {}
-        where = f" at {facts['url']}" if facts.get("url") else ", still starting"
+        where = f" at {facts['url']}" if facts.get("url") else ", still starting, or a command works there"
         print(f"Webhook Console is running on {data} already{where}. Stop it there first.", file=sys.stderr)
         return 1
     try:

@@ -144,3 +144,30 @@ def test_an_empty_console_has_one_admin_and_no_sample_instances(data: Path) -> N
     assert not (data / "instances.json").exists()
     assert up.end(signal.SIGTERM) == 0
     assert running_on(data) == []
+
+
+def test_two_commands_do_not_share_a_data_folder_by_accident(data: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "VIRTUAL_ENV"}}
+    command = [sys.executable, str(ROOT / "manage.py")]
+    environment = {**kept, "CONSOLE_DATA_DIR": str(data)}
+    with subprocess.Popen(
+        [*command, "shell", "-v", "0"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as first:
+        until(lambda: list(data.glob("postgres/**/postmaster.pid")), seconds=60, what="the first command's Postgres")
+
+        second = subprocess.run([*command, "migrate"], env=environment, capture_output=True, text=True, timeout=60)
+
+        assert second.returncode == 1
+        assert "another command, has this data folder" in second.stderr
+        said, errors = first.communicate(
+            "from django.db import connection\nwith connection.cursor() as c:\n c.execute('SELECT 6 * 7')\n"
+            " print(c.fetchone())\n",
+            timeout=60,
+        )
+    assert "(42,)" in said, errors
+    until(lambda: not running_on(data), seconds=20, what="the end of what the command started")
