@@ -51,6 +51,7 @@ def write(change: Change, *, text: str, actor: User, kind: str = "", entry: str 
             "It was not kept. Name the entry and the key instead."
         )
     with transaction.atomic():
+        Change.objects.select_for_update(no_key=True).only("pk").get(pk=change.pk)
         comment = Comment.objects.create(
             change=change, kind=kind, key="" if entry is None else json.dumps(entry), text=text, author=actor
         )

@@ -182,7 +182,7 @@ def _other_admins(environment: Environment, person: User) -> bool:
 
 def _locked_site_admins() -> set[int]:
     """Before any other row of a person, and in one order: so two of them cannot remove each other at the same time."""
-    active = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
+    active = User.objects.select_for_update(no_key=True).filter(is_superuser=True, is_active=True).order_by("pk")
     return {admin.pk for admin in active}
 
 
@@ -192,7 +192,7 @@ def _keep_one(admins: set[int], person: User) -> None:
 
 
 def _locked(person: User) -> User:
-    return User.objects.select_for_update().get(pk=person.pk)
+    return User.objects.select_for_update(no_key=True).get(pk=person.pk)
 
 
 def _locked_environment(environment: Environment) -> Environment:

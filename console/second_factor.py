@@ -82,7 +82,7 @@ def removed(authenticator: Authenticator, *, actor: User) -> None:
 def remove_all(user: User, *, actor: User | None) -> list[str]:
     """For somebody who has lost theirs: from now on the password alone lets them in. Ends their sessions."""
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
         kinds = sorted({FACTORS[found.type] for found in Authenticator.objects.filter(user=user)})
         if not kinds:
             raise Refused(f"{user.username} has no second factor.")

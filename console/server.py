@@ -34,6 +34,7 @@ def main() -> None:
         port=options.port,
         lifespan="off",
         access_log=False,
+        proxy_headers=False,
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=3,

@@ -43,6 +43,9 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_client_ip(self, request: HttpRequest) -> str:
         return audit.origin.get().address
 
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        return str(credentials.get("username", "")).lower()
+
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         """Not for who signed in just now: setting up what a role needs is the first thing they do."""
         request = self.request

@@ -66,7 +66,7 @@ def change(
 ) -> Instance:
     """Edit an instance; an empty token keeps the sealed one."""
     with transaction.atomic():
-        instance = Instance.objects.select_for_update().get(pk=instance.pk)
+        instance = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
         before = {"name": instance.name, "base_url": instance.base_url, "labels": instance.labels}
         instance.name, instance.base_url, instance.labels = (
             name.strip(),
@@ -81,7 +81,7 @@ def change(
 def retire(instance: Instance, *, actor: User) -> Instance:
     """Let an instance go: nothing is sent to it any more; its history stays. Register it again to undo."""
     with transaction.atomic():
-        instance = Instance.objects.select_for_update().get(pk=instance.pk)
+        instance = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
         if instance.retired_at is not None:
             raise Refused(f"{instance} is retired already.")
         instance.retired_at = timezone.now()

@@ -112,4 +112,5 @@ def set_plan(environment: Environment, plan: Plan, *, actor: User) -> Environmen
 
 
 def _locked(environment: Environment) -> Environment:
-    return Environment.objects.select_for_update(of=("self",)).select_related("approvers_group").get(pk=environment.pk)
+    held = Environment.objects.select_for_update(no_key=True, of=("self",))
+    return held.select_related("approvers_group").get(pk=environment.pk)

@@ -145,6 +145,8 @@ def _health(rollout: Rollout, since: datetime) -> Condition:
         if kind in wanted and not protocol.same(wanted[kind], digest)
     }
     ill += [f"{one} runs something else again" for one in instances if one.pk in others]
+    if not instances:
+        return Condition(False, "after the soak none of the verified ones is left to ask")
     if ill:
         return Condition(False, f"after the soak {_some(ill)}")
     if len(asked) < len(instances):

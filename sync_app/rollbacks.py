@@ -22,7 +22,7 @@ from console.models import User
 from instances_app.models import OTHER, Environment
 from instances_app.plans import Plan
 from sync_app import blocklist, rollouts
-from sync_app.models import Cause, Delivery, DeliveryState, Rollout
+from sync_app.models import WAITING, Cause, Delivery, DeliveryState, Rollout
 
 SHOWN = 5  # errors
 
@@ -79,7 +79,9 @@ def roll_back(rollout: Rollout, *, actor: User, reason: str) -> Rollout:
         raise Refused("Say why it is rolled back; the bundle stays blocked with that reason.")
     with transaction.atomic():
         environment = documents.lock(rollout.environment)
-        rollouts.lock_going(environment)  # before the audit trail is held
+        going = rollouts.lock_going(environment)  # before the audit trail is held
+        if going is not None:  # nobody takes one of these from here on, so that `touched` is all there is
+            list(going.deliveries.filter(state__in=WAITING).select_for_update(no_key=True).values_list("pk", flat=True))
         way = way_back(rollout)
         if way.bundle is None or not way.ready:
             raise Refused(f"Rollout {rollout.number} cannot be rolled back: {way.refusal}.")

@@ -57,7 +57,7 @@ def locked(change: Change) -> Change:
     """As it is now, held until the transaction ends."""
     # Two queries: in one, a change whose last editor became another person while this waited for the lock would seem
     # to be gone, because Postgres looks again at the row but not at what it was joined with.
-    Change.objects.select_for_update().only("pk").get(pk=change.pk)
+    Change.objects.select_for_update(no_key=True).only("pk").get(pk=change.pk)
     return Change.objects.select_related("environment", "author", "last_editor", "restores").get(pk=change.pk)
 
 
