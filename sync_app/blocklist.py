@@ -30,6 +30,12 @@ def pairs(environment: Environment) -> set[Pair]:
     return set(blocked.values_list("webhooks_digest", "connections_digest"))
 
 
+def ever(environment: Environment) -> set[Pair]:
+    """What is or was blocked there."""
+    blocked = Blocked.objects.filter(environment=environment)
+    return set(blocked.values_list("webhooks_digest", "connections_digest"))
+
+
 def of(bundle: Bundle) -> Blocked | None:
     """The block that stands against this content."""
     webhooks, connections = pair(bundle)

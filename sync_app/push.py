@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from django.conf import settings
 from webhook_agent import protocol
 
-from instances_app.client import Fleet, Push, Pushed
+from configs_app import proposals
+from instances_app.client import Fleet, Looked, Outcome, Push, Pushed, Reply
 from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
 from sync_app import deliveries, waves
@@ -27,9 +28,9 @@ SEND_ORDER = (Kind.CONNECTIONS, Kind.WEBHOOKS)  # a webhook may name a connectio
 
 def run(rollout_id: int) -> bool:
     """Work on the rollout until nothing of it is due; whether anything was done."""
-    rollout = Rollout.objects.select_related("bundle__webhooks__document", "bundle__connections__document").get(
-        pk=rollout_id
-    )
+    rollout = Rollout.objects.select_related(
+        "bundle__webhooks__document", "bundle__connections__document", "change", "environment"
+    ).get(pk=rollout_id)
     plan = Plan.of(rollout.plan)
     claims = deliveries.claim(rollout_id, limit=WINDOW, at_once=plan.at_once)
     if not claims:
@@ -39,11 +40,15 @@ def run(rollout_id: int) -> bool:
     renewed = time.monotonic()
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         while claims or held:
-            for job in payload.jobs(claims):
-                fleet.submit(job)
             held.update((claim.id, claim) for claim in claims)
+            results: list[Pushed | Looked] = []
+            for job in payload.jobs(claims):
+                if isinstance(job, Pushed):
+                    results.append(job)
+                else:
+                    fleet.submit(job)
             claims = []
-            results = fleet.results(timeout=FLUSH_SECONDS)
+            results += fleet.results(timeout=0 if results else FLUSH_SECONDS)
             if results and len(results) < len(held):
                 time.sleep(FLUSH_SECONDS / 10)  # let the batch fill; a result may wait this long, not longer
                 results += fleet.results(timeout=0)
@@ -69,9 +74,13 @@ class Payload:
         self.wanted = rollout.bundle.digests()
         self.texts = {revision.document.kind: revision.text for revision in rollout.bundle.revisions()}
         self._bodies: dict[tuple[tuple[str, ...], bool], tuple[bytes, ...]] = {}
+        self._approved = _approved_addresses(rollout)
 
-    def jobs(self, claims: Sequence[Claim]) -> list[Push]:
-        """What to do for each claim: which documents to send, and whether to look before sending."""
+    def jobs(self, claims: Sequence[Claim]) -> list[Push | Pushed]:
+        """What to do for each claim: which documents to send, and whether to look before sending.
+
+        Or its end already, where nothing may be sent.
+        """
         if not claims:
             return []
         instances = Instance.objects.in_bulk([claim.instance_id for claim in claims])
@@ -84,9 +93,19 @@ class Payload:
         looks = {c.instance_id for c in claims if c.sent_before or c.attempt > 1 or not differing[c.instance_id]}
         looks -= self._contested(looks)
         return [
-            self._job(claim, instances[claim.instance_id], differing[claim.instance_id], claim.instance_id in looks)
+            self._moved(claim, instances[claim.instance_id])
+            or self._job(claim, instances[claim.instance_id], differing[claim.instance_id], claim.instance_id in looks)
             for claim in claims
         ]
+
+    def _moved(self, claim: Claim, instance: Instance) -> Pushed | None:
+        """Refused when the instance has another address than the one that was approved: hours may lie between waves."""
+        approved = self._approved.get(instance.pk, instance.base_url)
+        if approved == instance.base_url:
+            return None
+        text = f"Its address was changed after it was approved as {approved}. Nothing is sent there; propose it again."
+        refused = Reply(Outcome.WRONG_PROTOCOL, error=text, code="address_changed")
+        return Pushed(claim.id, looked=refused, sent=(), read_back=None, sent_at=None, finished_at=time.time())
 
     def _differing(self, seen: dict[str, str]) -> tuple[str, ...]:
         """The documents that an instance does not run yet, as far as we know."""
@@ -133,3 +152,12 @@ class Payload:
         digest = self.wanted[kind]
         head = {"type": kind, "version": protocol.short(digest), "digest": digest}
         return f'{json.dumps(head)[1:-1]},"config":{self.texts[kind]}'
+
+
+def _approved_addresses(rollout: Rollout) -> dict[int, str]:
+    """instance → the address that this rollout's change was approved for; empty where nothing has to be approved."""
+    change = rollout.change
+    if change is None or not rollout.environment.protected:
+        return {}
+    proposal = proposals.current(change)
+    return {target.id: target.base_url for target in proposal.aimed_at} if proposal else {}

@@ -21,7 +21,7 @@ from console.errors import Refused
 from console.models import User
 from instances_app.models import OTHER, Environment
 from instances_app.plans import Plan
-from sync_app import blocklist, rollouts
+from sync_app import alone, blocklist, rollouts
 from sync_app.models import WAITING, Cause, Delivery, DeliveryState, Rollout
 
 SHOWN = 5  # errors
@@ -82,6 +82,7 @@ def roll_back(rollout: Rollout, *, actor: User, reason: str) -> Rollout:
         going = rollouts.lock_going(environment)  # before the audit trail is held
         if going is not None:  # nobody takes one of these from here on, so that `touched` is all there is
             list(going.deliveries.filter(state__in=WAITING).select_for_update(no_key=True).values_list("pk", flat=True))
+        alone.refuse_roll_back(rollout, actor=actor)
         way = way_back(rollout)
         if way.bundle is None or not way.ready:
             raise Refused(f"Rollout {rollout.number} cannot be rolled back: {way.refusal}.")
@@ -134,14 +135,17 @@ def roll_back(rollout: Rollout, *, actor: User, reason: str) -> Rollout:
 
 
 def _before(environment: Environment, bundle: Bundle) -> Bundle | None:
-    """The newest earlier bundle with another content that is not blocked."""
+    """The newest earlier bundle with another content that was never blocked.
+
+    Also not after its block was lifted: that lets the content come by the ordinary ways, with approvals.
+    """
     earlier = (
         Bundle.objects.filter(environment=environment, number__lt=bundle.number)
         .select_related("webhooks__document", "connections__document")
         .defer("webhooks__content_sealed", "connections__content_sealed")
         .order_by("-number")
     )
-    unwanted = blocklist.pairs(environment) | {blocklist.pair(bundle)}
+    unwanted = blocklist.ever(environment) | {blocklist.pair(bundle)}
     return next((one for one in earlier.iterator(chunk_size=20) if blocklist.pair(one) not in unwanted), None)
 
 

@@ -23,7 +23,7 @@ from console.models import User
 from instances_app import plans
 from instances_app.models import Environment, Instance
 from instances_app.plans import Plan
-from sync_app import blocklist, deliveries, tasks, waves
+from sync_app import alone, blocklist, deliveries, tasks, waves
 from sync_app.models import GOING, UNFINISHED, WITH_REASON, Cause, Delivery, DeliveryState, Rollout, RolloutState
 
 
@@ -108,7 +108,8 @@ def start(
                 chosen |= wanted.keys() & set(unfinished)
         if not chosen:
             raise Refused("No instance is chosen. Register one, or choose at least one that is not retired.")
-        plan = plan or plan_for(environment, change)
+        alone.refuse(bundle, environment=environment, cause=cause, actor=actor, chosen=chosen)
+        plan = plan or plan_for(environment, change or alone.published_by(bundle))
         made = [[one.pk for one in wave] for wave in plans.waves(plan, (wanted[pk] for pk in chosen))]
         if old is not None:
             end(old, RolloutState.SUPERSEDED)
@@ -147,23 +148,26 @@ def retry(rollout: Rollout, *, actor: User, unstarted: bool = True) -> Rollout:
 
     Of a halted one it takes over what is not finished, in waves of its own.
     """
-    rollout = Rollout.objects.select_related("environment").get(pk=rollout.pk)
-    if rollout.state in {RolloutState.RUNNING, RolloutState.PAUSED}:
-        raise Refused(f"Rollout {rollout.number} is still {rollout.state}; it retries by itself.")
-    left = rollout.deliveries.exclude(state=DeliveryState.VERIFIED)
-    if not unstarted:
-        left = left.filter(state__in=[*WITH_REASON, DeliveryState.UNKNOWN])
-    chosen = set(left.values_list("instance_id", flat=True))
-    if not chosen:
-        raise Refused(f"Rollout {rollout.number} left nothing to retry.")
-    return start(
-        rollout.environment,
-        actor=actor,
-        cause=Cause.RETRY,
-        instances=chosen,
-        retries=rollout,
-        supersede=rollout.state == RolloutState.HALTED,
-    )
+    with transaction.atomic():
+        environment = documents.lock(rollout.environment)
+        lock_going(environment)  # nobody continues it meanwhile
+        rollout = Rollout.objects.get(pk=rollout.pk)
+        if rollout.state in {RolloutState.RUNNING, RolloutState.PAUSED}:
+            raise Refused(f"Rollout {rollout.number} is still {rollout.state}; it retries by itself.")
+        left = rollout.deliveries.exclude(state=DeliveryState.VERIFIED)
+        if not unstarted:
+            left = left.filter(state__in=[*WITH_REASON, DeliveryState.UNKNOWN])
+        chosen = set(left.values_list("instance_id", flat=True))
+        if not chosen:
+            raise Refused(f"Rollout {rollout.number} left nothing to retry.")
+        return start(
+            environment,
+            actor=actor,
+            cause=Cause.RETRY,
+            instances=chosen,
+            retries=rollout,
+            supersede=rollout.state == RolloutState.HALTED,
+        )
 
 
 def _refuse_carrying(environment: Environment, approved: Collection[int]) -> None:

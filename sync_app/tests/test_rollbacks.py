@@ -141,7 +141,7 @@ def test_an_old_approval_does_not_push_what_is_blocked() -> None:
     text = Revision.objects.get(document__kind="webhooks", number=2).text
     base = documents.current(cast.environment, "webhooks")
     changes.save(twin, {"webhooks": text}, bases={"webhooks": base.pk if base else None}, actor=cast.olga)
-    changes.propose(twin, actor=cast.olga)
+    changes.propose(twin, actor=cast.olga, reason="For a test")
     changes.approve(twin, actor=cast.anna)
     with pytest.raises(Refused, match="is blocked"):
         rollouts.publish(twin, actor=cast.olga)

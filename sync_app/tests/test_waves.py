@@ -172,10 +172,23 @@ def test_a_canary_that_runs_something_else_after_the_soak_halts() -> None:
     assert fresh(rollout).halt_reason == "Wave 1: after the soak i0 runs something else again."
 
 
-def test_an_instance_that_is_retired_meanwhile_holds_no_gate_up() -> None:
-    _, rollout = begin(3, waves=["1", "100%"])
+def test_retiring_the_only_canary_opens_no_gate() -> None:
+    """Nothing would be left that proves anything; an ill canary could be retired for it."""
+    _, rollout = begin(4, waves=["1", "100%"])
     work(rollout)
     Instance.objects.filter(name="i0").update(retired_at=timezone.now())
+    waves.advance(rollout.pk)
+    assert (fresh(rollout).state, fresh(rollout).wave) == ("halted", 1)
+    assert "none of the verified ones is left to ask" in fresh(rollout).halt_reason
+
+
+def test_an_instance_that_is_retired_beside_a_verified_one_holds_no_gate_up() -> None:
+    _, rollout = begin(4, waves=["2", "100%"])
+    work(rollout)
+    first = rollout.deliveries.filter(wave=1).first()
+    assert first is not None
+    Instance.objects.filter(pk=first.instance_id).update(retired_at=timezone.now())
+    look(rollout)
     assert waves.advance(rollout.pk).opened
 
 
