@@ -196,3 +196,11 @@ def test_expired_sessions_are_swept_when_somebody_signs_in(olga: User) -> None:
     gone = Session.objects.create(session_key="gone", session_data="", expire_date="2020-01-01T00:00:00Z")
     sign_in(Client(), olga)
     assert not Session.objects.filter(pk=gone.pk).exists()
+
+
+def test_the_throttle_of_a_name_is_one_for_all_hosts_and_ports(olga: User, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["localhost"]
+    for number in range(5):
+        sign_in(Client(), olga, "wrong-password", REMOTE_ADDR=f"192.0.2.{number}", HTTP_HOST="localhost:1")
+    answer = sign_in(Client(), olga, REMOTE_ADDR="192.0.2.78", HTTP_HOST="localhost:2")
+    assert answer.status_code == 429

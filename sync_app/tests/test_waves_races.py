@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from configs_app import documents
 from console.errors import Refused
 from console.models import AuditEvent
 from sync_app import deliveries, rollbacks, rollout_control, rollouts, waves
@@ -116,3 +117,29 @@ def test_people_and_workers_do_not_lock_each_other_out(other: str) -> None:
     left = Counter(states(rollout).values())
     assert not left["pending"]
     assert not left["retrying"]
+
+
+def test_what_a_worker_would_take_during_a_rollback_is_rolled_back_or_never_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cast, rollout = begin(3)
+    work(rollout, limit=1)
+    taken: list[int] = []
+    add = documents.add_revision
+
+    def worker() -> None:
+        with closing(connection):
+            claims = deliveries.claim(rollout.pk, limit=1)
+            digests = rollout.bundle.digests()
+            deliveries.record(rollout, [(claim, attempt(claim, digests, "verified")) for claim in claims])
+            taken.extend(claim.instance_id for claim in claims)
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        thread = threading.Thread(target=worker)
+        thread.start()
+        thread.join()
+        return add(*args, **kwargs)
+
+    monkeypatch.setattr(documents, "add_revision", meanwhile)
+    back = rollbacks.roll_back(rollout, actor=cast.olga, reason="it fails")
+    assert set(taken) <= set(back.deliveries.values_list("instance_id", flat=True))
