@@ -115,3 +115,15 @@ class AuditEvent(models.Model):
     def root(self) -> int:
         """The event that began it all; itself, if it began it."""
         return self.cause or self.sequence
+
+
+class NotificationCursor(models.Model):
+    """Up to which audit event people outside have been told; one row."""
+
+    sequence = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="notification_cursor_one")]
+
+    def __str__(self) -> str:
+        return f"told up to event {self.sequence}"

@@ -31,6 +31,8 @@ SEAL_KEYS = [key for key in env_secret("CONSOLE_SEAL_KEYS").replace(",", " ").sp
 AUDIT_KEYS = [key for key in env_secret("CONSOLE_AUDIT_KEY").replace(",", " ").split() if key]
 CHECKPOINT_DIR = Path(env_str("CONSOLE_CHECKPOINT_DIR") or DATA_DIR / "checkpoints").resolve()
 CHECKPOINT_SECONDS = env_int("CONSOLE_CHECKPOINT_SECONDS", 300, minimum=1)
+# Where loud events are posted to as JSON (a chat's incoming webhook, for one). May hold a secret.
+NOTIFY_URL = env_secret("CONSOLE_NOTIFY_URL")
 PUBLIC_URL = env_str("CONSOLE_PUBLIC_URL").rstrip("/")
 ALLOWED_HOSTS = env_list("CONSOLE_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
@@ -255,6 +257,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "console.tasks.checkpoint",
         "schedule": float(CHECKPOINT_SECONDS),
         "options": {"expires": float(CHECKPOINT_SECONDS)},
+    },
+    "notify": {
+        "task": "console.tasks.notify",
+        "schedule": float(TICK_SECONDS),
+        "options": {"expires": float(TICK_SECONDS)},
     },
 }
 

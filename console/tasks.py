@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from console import checkpoints
+from console import checkpoints, notifications
 
 logger = logging.getLogger(__name__)
 
@@ -22,3 +22,12 @@ def checkpoint() -> None:
     except (checkpoints.BadCheckpoint, OSError) as error:
         # `doctor` and the audit page say that checkpoints have stopped; here stands why.
         logger.error("No audit checkpoint written: %s", error)
+
+
+@shared_task
+def notify() -> None:
+    """Post the loud events that are due, if there is somewhere to post them; running it twice tells nothing twice."""
+    if settings.NOTIFY_URL:
+        notifications.send_due()
+    else:
+        notifications.forget()
