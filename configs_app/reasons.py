@@ -1,4 +1,4 @@
-"""Words that people type beside documents: reasons, titles, comments.
+"""Words that people type beside documents: reasons, titles, comments, notes.
 
 Many read them and the audit trail keeps some of them for ever, so none may hold a literal secret of the documents.
 """

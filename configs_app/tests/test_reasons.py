@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from configs_app import changes, reasons
-from configs_app.models import Change
+from configs_app import acceptances, changes, contents, reasons
+from configs_app.forms import value_of
+from configs_app.models import Acceptance, Change, RevisionNote
 from console import testing
 from console.errors import Refused
 from console.models import AuditEvent, User
@@ -82,6 +83,34 @@ def test_a_refused_reason_is_shown_again_without_the_secret(production: Cast, ch
     assert status == 422
     assert 'value="Not ‹secret› again"' in body
     assert SECRET not in body
+
+
+def test_a_finding_is_not_accepted_with_a_secret_in_the_reason(production: Cast) -> None:
+    draft = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    client = Client()
+    client.force_login(production.olga)
+    ticked = [value_of(finding) for finding in contents.obstacles(draft)]
+    fields = {"findings": ticked, "reason": f"{SECRET} is for a test", "until": f"{acceptances.usual_end()}"}
+    answer = client.post(reverse("configs:change-accept", args=[draft.pk]), fields)
+    assert answer.status_code == 422
+    body = answer.content.decode()
+    assert HOLDS in body
+    assert 'value="‹secret› is for a test"' in body
+    assert "checked" in body
+    assert not Acceptance.objects.exists()
+    assert not kept(SECRET)
+
+
+def test_a_note_on_a_revision_holds_no_secret_of_it(production: Cast) -> None:
+    client = Client()
+    client.force_login(production.olga)
+    url = reverse("configs:revision-notes", args=["production", "webhooks", 1])
+    answer = client.post(url, {"do": "note", "text": "Back then s3cret was the token"})
+    assert answer.status_code == 422
+    body = answer.content.decode()
+    assert f"This note {HOLDS}" in body
+    assert "Back then ‹secret› was the token" in body
+    assert not RevisionNote.objects.exists()
 
 
 def test_a_reason_is_never_cut_off_and_never_empty(production: Cast, change: Change) -> None:
