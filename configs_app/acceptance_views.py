@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import acceptances, change_views, contents
+from configs_app import acceptances, change_views, contents, reasons
 from configs_app.forms import AcceptanceForm
 from configs_app.models import Acceptance
 from console import access
@@ -49,9 +49,12 @@ def accept(request: ConsoleRequest, pk: int) -> HttpResponse:
             reason=form.cleaned_data["reason"],
             until=form.cleaned_data["until"],
             actor=request.user,
+            change=change,
         )
     except Refused as refusal:
         messages.error(request, str(refusal))
+        form.data = request.POST.copy()
+        form.data["reason"] = reasons.without_secrets(form.data.get("reason", ""), reasons.beside_change(change))
         return change_views.page(request, change, accepting=form, status=422)
     return redirect("configs:change", pk)
 

@@ -13,7 +13,7 @@ from datetime import date, datetime, time, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from configs_app import contributors, documents
+from configs_app import contributors, documents, reasons
 from configs_app.models import Acceptance, Change
 from configs_app.validation import UNREADABLE, Finding, Level
 from console import access, audit
@@ -30,14 +30,24 @@ Key = tuple[str, str, str]  # rule, level, entry
 
 
 def accept(
-    environment: Environment, findings: Collection[Finding], *, reason: str, until: date | None, actor: User
+    environment: Environment,
+    findings: Collection[Finding],
+    *,
+    reason: str,
+    until: date | None,
+    actor: User,
+    change: Change | None = None,
 ) -> list[Acceptance]:
-    """Accept these findings until the end of that day (UTC); what stands for the same rule and entry is replaced."""
-    reason, expires_at = reason.strip()[:500], _end_of(until)
+    """Accept these findings until the end of that day (UTC); what stands for the same rule and entry is replaced.
+
+    `change` is the one that they are of; none for an import, for which nobody types the reason.
+    """
+    expires_at = _end_of(until)
     if not findings:
         raise Refused("Tick at least one finding to accept.")
-    if not reason:
-        raise Refused("Say why these findings are acceptable; whoever reviews the change reads it.")
+    reason = reasons.tidy(reason, missing="Say why these findings are acceptable; whoever reviews the change reads it.")
+    if change is not None:
+        reasons.refuse_secrets(reason, reasons.beside_change(change))
     if not all(can_be_accepted(finding) for finding in findings):
         raise Refused("Only what a rule finds in an entry can be accepted; a text that cannot be read has to be fixed.")
     keys = {(finding.document, *key_of(finding)) for finding in findings}

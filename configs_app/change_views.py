@@ -27,6 +27,7 @@ from configs_app import (
     editor,
     reach,
     reading,
+    reasons,
     reviews,
     secrets,
     since_review,
@@ -308,7 +309,8 @@ def act(request: ConsoleRequest, pk: int, verb: str) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
         if request.POST.get("reason", "").strip() or verb == "propose":  # shown again with what was typed
-            return page(request, found, typed={f"{verb}_reason": request.POST.get("reason", "")}, status=422)
+            again = reasons.without_secrets(request.POST.get("reason", ""), reasons.beside_change(found))
+            return page(request, found, typed={f"{verb}_reason": again}, status=422)
     return redirect("configs:change", pk)
 
 

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import change_views, comments, contents, discussions
+from configs_app import change_views, comments, contents, discussions, reasons
 from configs_app.discussion_models import Comment
 from console import access
 from console.errors import Refused
@@ -27,7 +27,7 @@ def write(request: ConsoleRequest, pk: int) -> HttpResponse:
         comment = comments.write(change, text=text, actor=request.user, kind=kind, entry=entry)
     except Refused as refusal:
         messages.error(request, str(refusal))
-        typed = {"comment": comments.without_secrets(change, text), "about": value}
+        typed = {"comment": reasons.without_secrets(text, reasons.beside_change(change)), "about": value}
         return change_views.page(request, change, typed=typed, status=422)
     return redirect(f"{reverse('configs:change', args=[pk])}#comment-{comment.pk}")
 

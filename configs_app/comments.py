@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from configs_app import documents, secrets
+from configs_app import documents, reasons
 from configs_app.discussion_models import Comment
 from configs_app.json_text import JsonError
 from configs_app.members import printable, read
 from configs_app.models import Change
 from console import audit, live
-from console.errors import Refused, storable
+from console.errors import Refused
 from console.models import User
 from instances_app.models import Kind
 
 LONGEST = 4000  # characters
-SHORTEST_SECRET = 4  # shorter ones cannot be told from words
-LONG_SECRET = 8  # from here on it counts as pasted inside of longer words, too
-# What somebody would paste of a secret that is written with more around it.
-_CORES = (
-    re.compile(r"\A(?:Bearer|Basic|Token)\s+(.+)\Z", re.IGNORECASE | re.DOTALL),
-    re.compile(r"//[^/@\s:]*:([^@\s]+)@"),
-    re.compile(r"\{\$(?:vault:[^}:]+|\w+):([^}]+)\}"),
-)
 
 
 def write(change: Change, *, text: str, actor: User, kind: str = "", entry: str | None = None) -> Comment:
@@ -36,20 +26,15 @@ def write(change: Change, *, text: str, actor: User, kind: str = "", entry: str 
 
     Refused for a text that holds a literal secret of these documents: everybody who sees the change reads it.
     """
-    text = storable(text).replace("\r\n", "\n").strip()
-    if not text:
-        raise Refused("Type the comment first.")
-    if len(text) > LONGEST:
-        raise Refused(f"A comment has up to {LONGEST:,} characters; this one has {len(text):,}. Shorten it.")
+    text = reasons.tidy(text, what="comment", longest=LONGEST, missing="Type the comment first.")
     if kind or entry is not None:
         _need_entry(change, kind, entry)
-    if secrets_in(change, text):
+    try:
+        reasons.refuse_secrets(text, reasons.beside_change(change), what="comment")
+    except Refused:
         with transaction.atomic():
             audit.record("change.comment_refused", actor=actor, target=change, reason="it holds a secret")
-        raise Refused(
-            "This comment holds a secret of these documents, and everybody who sees the change would read it. "
-            "It was not kept. Name the entry and the key instead."
-        )
+        raise
     with transaction.atomic():
         Change.objects.select_for_update(no_key=True).only("pk").get(pk=change.pk)
         comment = Comment.objects.create(
@@ -98,39 +83,6 @@ def reopen(comment: Comment, *, actor: User) -> Comment:
 def may_settle(comment: Comment, person: User) -> bool:
     """Whether this person says what is resolved: whoever wrote the change, or the comment."""
     return person.pk in {comment.author_id, comment.change.author_id}
-
-
-def without_secrets(change: Change, text: str) -> str:
-    """What was typed, to be shown again after a refusal."""
-    for secret in sorted(secrets_in(change, text), key=len, reverse=True):
-        text = text.replace(secret, "‹secret›")
-    return text
-
-
-def secrets_in(change: Change, text: str) -> set[str]:
-    """The literal secrets of the change's documents, of its bases and of what is current that stand in the text."""
-    return {secret for secret in _literals(change) if _stands_in(secret, text)}
-
-
-def _stands_in(secret: str, text: str) -> bool:
-    if len(secret) < SHORTEST_SECRET or secret not in text:
-        return False
-    return len(secret) >= LONG_SECRET or re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", text) is not None
-
-
-def _literals(change: Change) -> Iterator[str]:
-    for text in _texts(change):
-        for secret in secrets.values(text):
-            yield secret.strip()
-            for core in _CORES:
-                yield from (found.strip() for found in core.findall(secret))
-
-
-def _texts(change: Change) -> set[str]:
-    kept = list(change.documents.select_related("base"))
-    bundle = documents.desired(change.environment)
-    revisions = [*(bundle.revisions() if bundle else ()), *(document.base for document in kept if document.base)]
-    return {document.text for document in kept} | {revision.text for revision in revisions}
 
 
 def _need_entry(change: Change, kind: str, entry: str | None) -> None:

@@ -5,7 +5,7 @@ Nothing else is skipped, and others look at it later: with it a late review open
 
 from __future__ import annotations
 
-from configs_app import approvals, contributors
+from configs_app import approvals, contributors, reasons
 from configs_app.decision_models import BrokenGlass, Proposal
 from configs_app.models import Change
 from console import access, audit
@@ -28,6 +28,8 @@ def broke(change: Change, proposal: Proposal, *, reason: str, actor: User) -> Br
     standing = approvals.standing(change)
     if standing.enough:
         raise Refused("It has its approvals: publish it the ordinary way.")
+    reason = reasons.tidy(reason)
+    reasons.refuse_secrets(reason, reasons.beside_change(change))
     review = late_reviews.open_for(
         change.environment,
         cause=LateReview.Cause.GLASS,

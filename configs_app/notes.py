@@ -9,6 +9,7 @@ import re
 
 from django.db import transaction
 
+from configs_app import reasons
 from configs_app.models import Document, Revision, RevisionNote, RevisionPin, RevisionTag
 from console import audit
 from console.errors import Refused, storable
@@ -21,9 +22,8 @@ TAKEN = re.compile(r"\Ar[0-9]+\Z|\Acurrent\Z")  # these name revisions already
 
 def write_note(revision: Revision, *, text: str, actor: User) -> None:
     """Replace the revision's note; an empty text removes it. The audit trail keeps who and when, not the words."""
-    text = storable(text).replace("\r\n", "\n").strip()
-    if len(text) > LONGEST_NOTE:
-        raise Refused(f"A note has up to {LONGEST_NOTE:,} characters; this one has {len(text):,}. Shorten it.")
+    text = reasons.tidy(text, what="note", longest=LONGEST_NOTE)
+    reasons.refuse_secrets(text, {revision.text} | reasons.current(revision.environment), what="note")
     with transaction.atomic():
         _lock(revision)
         before = RevisionNote.objects.filter(revision=revision).first()

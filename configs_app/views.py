@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import changes, documents, editor, entry_history, entry_views, revisions, running, secrets
+from configs_app import changes, documents, editor, entry_history, entry_views, reasons, revisions, running, secrets
 from configs_app.forms import ChangeForm
 from configs_app.models import Revision
 from configs_app.validation import schemas
@@ -121,9 +121,15 @@ def revision_page(
         "running": running.of_document(found.environment, kind),
         "did": entry_history.by_word(found),
         "typed_name": request.POST.get("name", ""),
-        "typed_text": request.POST.get("text"),
+        "typed_text": _typed_again(request, found),
     }
     return render(request, "configs_app/revision.html", context, status=status)
+
+
+def _typed_again(request: ConsoleRequest, found: Revision) -> str | None:
+    """What was typed as a note, but for a secret in it."""
+    typed = request.POST.get("text")
+    return reasons.without_secrets(typed, {found.text} | reasons.current(found.environment)) if typed else typed
 
 
 @require_POST

@@ -75,9 +75,9 @@ SENTENCES = {
     "secret.revealed": "saw the secrets of {target} ({by})",
     "secrets.resealed": "sealed stored secrets with the newest key",
     "session.ended": "signed out",
-    "session.refused": "failed to sign in as “{typed}”",
+    "session.refused": "failed to sign in as {typed}",
     "session.revoked": "ended another session of {target}",
-    "session.throttled": "was locked out after too many tries as “{typed}”",
+    "session.throttled": "was locked out after too many tries as {typed}",
     "session.started": "signed in",
 }
 LONGEST = 300

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from console import audit, sessions
+from console import audit, sealing, sessions
 from console.models import User
 
 NAME_SECONDS, ADDRESS_SECONDS = 300, 60  # the windows of ACCOUNT_RATE_LIMITS
@@ -56,13 +56,13 @@ class AccountAdapter(DefaultAccountAdapter):
         try:
             super().pre_authenticate(request, **credentials)
         except ValidationError:
-            record_throttled(request, typed=credentials.get("username", ""))
+            record_throttled(request, typed=_as_kept(credentials.get("username", "")))
             raise
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         # What was typed is data, not an actor: nobody has proved to be that person.
         known = request.user if isinstance(request.user, User) else None
-        record_refused(known, typed=credentials.get("username", ""), why="password")
+        record_refused(known, typed=_as_kept(credentials.get("username", "")), why="password")
 
     def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
         if not user.is_active:  # switched off between the password and the second factor
@@ -94,6 +94,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 def record_refused(actor: User | None, *, typed: str, why: str) -> None:
+    """`typed` is whose sign-in it was to be: somebody's name, or what `_as_kept` makes of another text."""
     with transaction.atomic():
         name = "" if actor else "nobody"
         audit.record("session.refused", actor=actor, actor_name=name, typed=typed[:150], why=why)
@@ -103,11 +104,19 @@ def record_throttled(request: HttpRequest, *, typed: str = "") -> None:
     """One event for each lock-out, however often somebody goes on trying."""
     first = cache.add(f"throttled:address:{audit.origin.get().address}", 1, ADDRESS_SECONDS)
     if typed:
-        first = cache.add(f"throttled:name:{typed[:150].lower()}", 1, NAME_SECONDS) and first
+        first = cache.add(f"throttled:name:{sealing.fingerprint(typed.lower())}", 1, NAME_SECONDS) and first
     if first:
         known = request.user if isinstance(request.user, User) else None
         with transaction.atomic():
             audit.record("session.throttled", actor=known, actor_name="" if known else "nobody", typed=typed[:150])
+
+
+def _as_kept(typed: str) -> str:
+    """The trail forgets nothing, and what is nobody's name may be a password in the wrong field: that is kept as a
+    keyed fingerprint, which still tells repeated tries from others."""
+    if not typed or User.objects.filter(username__iexact=typed).exists():
+        return typed
+    return f"an unknown name ({sealing.fingerprint(typed)})"
 
 
 def _person(user: AbstractBaseUser | AnonymousUser) -> User:

@@ -90,7 +90,8 @@ def draft(environment: Environment, *, actor: User, title: str = "A change", **t
 def accepted(change: Change, *, actor: User) -> list[Acceptance]:
     """Accept everything that stops the change."""
     found = contents.obstacles(change)
-    return acceptances.accept(change.environment, found, reason="a test", until=acceptances.usual_end(), actor=actor)
+    end = acceptances.usual_end()
+    return acceptances.accept(change.environment, found, reason="a test", until=end, actor=actor, change=change)
 
 
 def ended(rollout: Rollout) -> bool:

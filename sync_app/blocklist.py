@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from configs_app import documents
+from configs_app import documents, reasons
 from configs_app.models import Bundle
 from console import audit
 from console.errors import Refused
@@ -83,9 +83,8 @@ def block(rollout: Rollout, *, actor: User, reason: str) -> None:
 
 def lift(blocked: Blocked, *, actor: User, reason: str) -> None:
     """Let the content be sent again, by the ordinary ways."""
-    reason = reason.strip()[:500]
-    if not reason:
-        raise Refused("Say why it may be sent again; the audit trail keeps it.")
+    reason = reasons.tidy(reason, missing="Say why it may be sent again; the audit trail keeps it.")
+    reasons.refuse_secrets(reason, reasons.beside_bundles(blocked.bundle))
     with transaction.atomic():
         documents.lock(blocked.environment)
         query = Blocked.objects.select_for_update(of=("self",)).select_related("rollout__environment")

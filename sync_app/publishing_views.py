@@ -10,7 +10,7 @@ from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from configs_app import approvals, consequences, contents, documents, proposals, reach
+from configs_app import approvals, consequences, contents, documents, proposals, reach, reasons
 from configs_app.models import Change
 from console import access
 from console.errors import Refused
@@ -83,6 +83,7 @@ def break_glass(request: ConsoleRequest, pk: int) -> HttpResponse:
             )
         except Refused as refusal:
             messages.error(request, str(refusal))
+            context["reason"] = reasons.without_secrets(context["reason"], reasons.beside_change(change))
             return render(request, "sync_app/break_glass.html", context, status=422)
         return redirect("sync:rollout", rollout.pk)
     return render(request, "sync_app/break_glass.html", context)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from configs_app import documents, validation
+from configs_app import documents, reasons, validation
 from configs_app.models import Bundle, Revision, RevisionSource
 from configs_app.validation import Level
 from console import audit
@@ -74,9 +74,7 @@ def roll_back(rollout: Rollout, *, actor: User, reason: str) -> Rollout:
 
     The new rollout takes the place of one that has not ended, and only of its touched instances.
     """
-    reason = reason.strip()[:500]
-    if not reason:
-        raise Refused("Say why it is rolled back; the bundle stays blocked with that reason.")
+    reason = reasons.tidy(reason, missing="Say why it is rolled back; the bundle stays blocked with that reason.")
     with transaction.atomic():
         environment = documents.lock(rollout.environment)
         going = rollouts.lock_going(environment)  # before the audit trail is held
@@ -86,6 +84,7 @@ def roll_back(rollout: Rollout, *, actor: User, reason: str) -> Rollout:
         way = way_back(rollout)
         if way.bundle is None or not way.ready:
             raise Refused(f"Rollout {rollout.number} cannot be rolled back: {way.refusal}.")
+        reasons.refuse_secrets(reason, reasons.beside_bundles(rollout.bundle, way.bundle))
         chosen = set(touched(rollout).values_list("instance_id", flat=True))
         if not chosen:
             raise Refused(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from django.db import transaction
 from django.utils import timezone
 
-from configs_app import documents
+from configs_app import documents, reasons
 from console import audit
 from console.errors import Refused
 from console.models import User
@@ -45,9 +45,8 @@ def continue_(rollout: Rollout, *, actor: User, reason: str) -> Rollout:
     A wave that has ended is followed by the next one; one that has not is sent to its end. In a protected environment
     it takes somebody else than the person who started it: the plan is part of what was approved.
     """
-    reason = reason.strip()[:500]
-    if not reason:
-        raise Refused("Say why it may go on; the audit trail keeps it.")
+    reason = reasons.tidy(reason, missing="Say why it may go on; the audit trail keeps it.")
+    reasons.refuse_secrets(reason, reasons.beside_bundles(rollout.bundle))
     with _locked(rollout) as rollout:
         if rollout.state != RolloutState.HALTED:
             raise Refused(f"Rollout {rollout.number} is {rollout.state}, not halted.")

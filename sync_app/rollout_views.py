@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from configs_app import reasons
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
@@ -69,7 +70,7 @@ def rollout_continue(request: ConsoleRequest, pk: int) -> HttpResponse:
             rollout_control.continue_(found, actor=request.user, reason=reason)
             return redirect("sync:rollout", pk)
         except Refused as refusal:
-            refused = str(refusal)
+            refused, reason = str(refusal), reasons.without_secrets(reason, reasons.beside_bundles(found.bundle))
     wave_ended = not gates.tallies(found)[found.wave].unfinished
     following = min(found.wave + 1, found.waves) if wave_ended else found.wave
     context = {
@@ -96,7 +97,7 @@ def rollout_roll_back(request: ConsoleRequest, pk: int) -> HttpResponse:
             started = rollbacks.roll_back(found, actor=request.user, reason=reason)
             return redirect("sync:rollout", started.pk)
         except Refused as refusal:
-            refused = str(refusal)
+            refused, reason = str(refusal), reasons.without_secrets(reason, reasons.beside_bundles(found.bundle))
     names = rollbacks.touched(found).order_by("instance__name").values_list("instance__name", flat=True).distinct()
     context = {
         "rollout": found,
@@ -125,7 +126,7 @@ def blocked_lift(request: ConsoleRequest, pk: int) -> HttpResponse:
             messages.success(request, f"{found.bundle} may be sent again.")
             return redirect("sync:rollout", found.rollout_id)
         except Refused as refusal:
-            refused = str(refusal)
+            refused, reason = str(refusal), reasons.without_secrets(reason, reasons.beside_bundles(found.bundle))
     context = {"blocked": found, "environment": found.environment, "reason": reason, "refused": refused}
     return render(request, "sync_app/blocked_lift.html", context, status=422 if refused else 200)
 

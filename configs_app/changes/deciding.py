@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from configs_app import approvals, contents, contributors, documents, glass, proposals, reach
-from configs_app.changes.rows import digests, locked, need, typed
+from configs_app import approvals, contents, contributors, documents, glass, proposals, reach, reasons
+from configs_app.changes.rows import digests, locked, need, refuse_secrets, tell
 from configs_app.decision_models import BrokenGlass
 from configs_app.models import (
     Approval,
@@ -20,7 +20,7 @@ from configs_app.models import (
 )
 from configs_app.validation import Level
 from console import audit
-from console.errors import Refused, storable
+from console.errors import Refused
 from console.models import User
 from instances_app.plans import Plan
 
@@ -39,8 +39,7 @@ def propose(change: Change, *, actor: User, reason: str | None = None) -> Change
             not again or proposals.differs(change, proposals.current(change)),
             "It is proposed already, and nothing has moved since.",
         )
-        if reason is not None:
-            change.reason = typed(reason)
+        tell(change, reason=reason)
         need(
             bool(change.reason) or not change.environment.protected,
             "Say why this change is needed; whoever has to approve it reads that first.",
@@ -106,15 +105,15 @@ def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
 
 def reject(change: Change, *, actor: User, reason: str) -> Change:
     """A reviewer's no, with the reason the author needs; editing makes it a draft again."""
-    reason = storable(reason).strip()
-    need(bool(reason), "Say why, so that the author knows what to do.")
+    reason = reasons.tidy(reason, missing="Say why, so that the author knows what to do.")
     with transaction.atomic():
         change = locked(change)
         need(
             change.state in {ChangeState.PROPOSED, ChangeState.APPROVED},
             f"This change is {change.state}; only a proposed or approved one can be rejected.",
         )
-        change.state, change.decision_reason = ChangeState.REJECTED, reason[:500]
+        reasons.refuse_secrets(reason, reasons.beside_change(change))
+        change.state, change.decision_reason = ChangeState.REJECTED, reason
         change.save()
         audit.record("change.rejected", actor=actor, target=change, reason=change.decision_reason)
     return change
@@ -243,6 +242,7 @@ def _check_content(change: Change) -> None:
             f"{document.kind} has moved on since this change was begun: it was based on {base}, "
             f"current is r{now.number if now else 0}{who}. Merge it with what is current."
         )
+    refuse_secrets(change)  # a document may have got one after the words were typed
 
 
 def _void(departed: Sequence[str]) -> str:

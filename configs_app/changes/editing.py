@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from django.db import transaction
 
 from configs_app import contents, contributors, documents, merges, sittings
-from configs_app.changes.rows import digests, keep, locked, need, stamp, typed, unseal
+from configs_app.changes.rows import digests, keep, locked, need, stamp, tell, unseal
 from configs_app.members import printable
 from configs_app.models import (
     Change,
@@ -97,10 +97,7 @@ def save(
                 change.documents.filter(kind=kind).delete()
             else:
                 keep(change, kind, text, base=base)
-        if title is not None:
-            change.title = title.strip()
-        if reason is not None:
-            change.reason = typed(reason)
+        tell(change, title=title, reason=reason)
         reopened = change.state != ChangeState.DRAFT
         change.state, change.decision_reason = ChangeState.DRAFT, ""
         change.last_editor = actor

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from webhook_agent import protocol
 
+from configs_app import reasons
 from configs_app.models import Change, ChangedDocument, Revision
-from console.errors import Refused, storable
+from console.errors import Refused
 from console.sealing import seal
 from instances_app.models import Kind
 
-LONGEST_REASON = 2000  # characters
+LONGEST_TITLE, LONGEST_REASON = 200, 2000  # characters
 
 
 def stamp(change: Change) -> str:
@@ -44,13 +45,22 @@ def unseal(change: Change) -> None:
     change.save(update_fields=["seal"])
 
 
-def typed(reason: str) -> str:
-    reason = storable(reason).replace("\r\n", "\n").strip()
-    need(
-        len(reason) <= LONGEST_REASON,
-        f"A reason has up to {LONGEST_REASON:,} characters; this one has {len(reason):,}.",
-    )
-    return reason
+def tell(change: Change, *, title: str | None = None, reason: str | None = None) -> None:
+    """What it is called and why it is needed, where given."""
+    before = (change.title, change.reason)
+    if title is not None:
+        change.title = reasons.tidy(title, what="title", longest=LONGEST_TITLE)
+    if reason is not None:
+        change.reason = reasons.tidy(reason, longest=LONGEST_REASON)
+    if (change.title, change.reason) != before:
+        refuse_secrets(change)
+
+
+def refuse_secrets(change: Change) -> None:
+    """Its title and reason stand in the audit trail and in the messages of revisions."""
+    texts = reasons.beside_change(change)
+    reasons.refuse_secrets(change.title, texts, what="title")
+    reasons.refuse_secrets(change.reason, texts)
 
 
 def locked(change: Change) -> Change:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import DatabaseError, transaction
 
-from configs_app import comments
+from configs_app import comments, reasons
 from configs_app.discussion_models import Comment
 from configs_app.models import Change
 from console import testing
@@ -66,9 +66,9 @@ def test_a_secret_of_the_documents_is_refused_and_the_attempt_recorded(
     assert not Comment.objects.exists()
     event = AuditEvent.objects.get(action="change.comment_refused")
     assert event.data == {"reason": "it holds a secret"}
-    shown = comments.without_secrets(change, text)
+    shown = reasons.without_secrets(text, reasons.beside_change(change))
     assert "‹secret›" in shown
-    assert not comments.secrets_in(change, shown)
+    assert not reasons.secrets_in(shown, reasons.beside_change(change))
 
 
 @pytest.mark.parametrize("text", ["fourteen of them", "a b ab", "{$MAIL} is fine", "‹secret 3f9a2c81d04b›", "Bearer"])

@@ -250,7 +250,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_events() -> None
     for _ in range(300):
         audit.record("test.done", actor=cast.olga, target=cast.environment)
     assert counts() == few
-    assert max(few) <= 8
+    assert max(few) <= 9  # three of them are the sign-in's: the session, its person, and that it is in use
     page = client_of(cast.ida)
     with CaptureQueriesContext(connection) as queries:
         page.get(reverse("audit-event", args=[300]))

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console import sessions, testing
+from console.audit_sentences import sentence
 from console.models import AuditEvent, Session, User
 from console.testing_processes import Process
 
@@ -71,6 +72,32 @@ def test_after_five_wrong_passwords_even_the_right_one_waits_and_one_event_says_
     (event,) = events("session.throttled")
     assert (event.actor_name, event.address, event.data["typed"]) == ("nobody", address, olga.username)
     assert len(events("session.refused")) == 5
+
+
+def test_a_password_typed_as_the_name_is_kept_nowhere_and_repeated_tries_are_told_apart(
+    olga: User, address: str
+) -> None:
+    for name in (testing.PASSWORD, testing.PASSWORD, "another-unknown", olga.username.upper()):
+        fields = {"username": name, "password": "wrong-password"}
+        Client().post(reverse("login"), fields, REMOTE_ADDR=address)
+    refused = events("session.refused")
+    once, again, other, known = [event.data["typed"] for event in refused]
+    assert once == again
+    assert once != other
+    assert known == olga.username.upper()
+    assert sentence(refused[0]) == f"failed to sign in as {once}"
+    assert once.startswith("an unknown name (")
+    columns = [name for event in AuditEvent.objects.all().values() for name in event.values()]
+    assert testing.PASSWORD not in str(columns)
+
+
+def test_a_lock_out_of_a_name_that_is_nobodys_does_not_keep_it_either(address: str) -> None:
+    name = f"nobody-{address}"
+    for _ in range(6):
+        Client().post(reverse("login"), {"username": name, "password": "wrong-password"}, REMOTE_ADDR=address)
+    (event,) = events("session.throttled")
+    assert event.data["typed"] == events("session.refused")[0].data["typed"]
+    assert name not in str(event.data)
 
 
 def test_an_address_that_tries_many_names_is_stopped_once_and_for_all_of_them(address: str) -> None:

@@ -58,3 +58,6 @@ def test_progress_is_full_only_when_everything_is_proven() -> None:
 def test_things_are_counted_in_words() -> None:
     assert rendered('{{ 1|counted:"instance" }}') == "1 instance"
     assert rendered('{{ 2|counted:"instance" }}') == "2 instances"
+    assert (
+        rendered('{{ 2|counted:"entry" }}, {{ 2|counted:"day" }}, {{ 2|counted:"key" }}') == "2 entries, 2 days, 2 keys"
+    )
