@@ -105,7 +105,7 @@ def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
 
 
 def reject(change: Change, *, actor: User, reason: str) -> Change:
-    """A reviewer's no, with the reason the author needs; editing makes it a draft again."""
+    """A reviewer's no, with the reason the author needs. It stands until an edit answers it (see `editing.save`)."""
     reason = storable(reason).strip()
     need(bool(reason), "Say why, so that the author knows what to do.")
     with transaction.atomic():

@@ -105,7 +105,7 @@ def test_the_timeline_is_the_audit_trail_of_the_change_in_order(production: Cast
     comments.write(change, text="Good", actor=production.victor)
     changes.propose(change, actor=production.olga)
     changes.reject(change, actor=production.anna, reason="Not on a Friday")
-    changes.save(change, {}, bases={}, actor=production.olga, title="On Monday")
+    changes.save(change, {}, bases={}, actor=production.olga, reason="It can wait until Monday")
     changes.propose(change, actor=production.olga)
     changes.approve(change, actor=production.anna)
     with transaction.atomic():
