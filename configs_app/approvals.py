@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.contrib.auth.models import Group
+from django.db.models import Prefetch, QuerySet
 
 from configs_app import consequences, contributors, proposals
 from configs_app.consequences import Risk
 from configs_app.decision_models import Proposal
-from configs_app.models import Approval, Change, ChangeState
+from configs_app.models import STANDS_PROPOSED, Approval, Change
 from console import access
 from console.models import User
+from instances_app.models import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +82,35 @@ def held(change: Change) -> Standing:
     return standing(change)
 
 
-def may_add(change: Change, person: User) -> bool:
-    """Whether a proposed change has no approval of this person yet, and theirs would count.
+def awaited_from(person: User, changes: QuerySet[Change]) -> list[Change]:
+    """Those of the changes that lack an approval by today's rules, and theirs would count.
 
-    For lists, which prefetch `contributors` and `approvals`; whether what was proposed still stands is not asked.
+    For lists: a fixed number of queries for each environment. Whether what was proposed still stands is not asked, and
+    its risk is the one it was proposed with.
     """
-    given = any(one.approver_id == person.pk and one.seal == change.seal for one in change.approvals.all())
-    return (
-        change.state == ChangeState.PROPOSED
-        and not given
-        and person.pk not in contributors.of(change)
-        and access.allows(person, "change.review", change.environment)
-    )
+    proposed = changes.filter(state__in=STANDS_PROPOSED).select_related("environment__approvers_group")
+    kept = Prefetch("proposals", Proposal.objects.only("change", "number", "seal", "risk"))
+    who: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
+    found = []
+    for change in proposed.prefetch_related("contributors", "approvals", kept):
+        environment = change.environment
+        if environment.pk not in who:
+            who[environment.pk] = _signers(environment), _members(environment.approvers_group)
+        signers, members = who[environment.pk]
+        may = signers - contributors.of(change)
+        given = may & {approval.approver_id for approval in change.approvals.all() if approval.seal == change.seal}
+        high = any(one.seal == change.seal and one.risk == Risk.HIGH.word for one in change.proposals.all())
+        lacking = (environment.approvals_high if high else environment.approvals) - len(given)
+        if environment.approvers_group is not None and not given & members:
+            may, lacking = may if lacking > 1 else may & members, max(lacking, 1)
+        if lacking > 0 and person.pk in may - given:
+            found.append(change)
+    return found
+
+
+def _signers(environment: Environment) -> frozenset[int]:
+    names = access.who_can("change.review", environment)
+    return frozenset(User.objects.filter(username__in=names).values_list("pk", flat=True))
 
 
 def _counting(change: Change, proposal: Proposal, had_part: frozenset[int]) -> list[Approval]:

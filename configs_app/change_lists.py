@@ -11,6 +11,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
 from configs_app import reviews
+from configs_app.decision_models import Contributor
 from configs_app.models import Change, ChangeState
 from console.models import User
 from instances_app.models import Environment
@@ -75,12 +76,17 @@ def page(form: ChangeFilter, person: User, *, environment: Environment | None = 
     }
 
 
+def mine(changes: QuerySet[Change], person: User) -> QuerySet[Change]:
+    """The open ones of the changes that this person had a part in."""
+    return changes.exclude(state__in=ENDED).filter(pk__in=Contributor.objects.filter(person=person).values("change"))
+
+
 def _of_tab(changes: QuerySet[Change], tab: str, person: User) -> QuerySet[Change]:
     match tab:
         case "open":
             return changes.exclude(state__in=ENDED)
         case "mine":
-            return changes.exclude(state__in=ENDED).filter(Q(author=person) | Q(last_editor=person))
+            return mine(changes, person)
         case "review":
             return changes.filter(pk__in=[change.pk for change in reviews.waiting_for(person)])
     return changes

@@ -73,7 +73,7 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
         form = ChangeForm(request.POST)
         if form.is_valid():
             try:
-                _keep(change, form, actor=request.user)
+                saved = _keep(change, form, actor=request.user)
             except Refused as refusal:
                 messages.error(request, str(refusal))
             else:
@@ -81,7 +81,7 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
                     return redirect("configs:change", pk)
                 if "variables" in request.POST:
                     return redirect("configs:change-variables", pk)
-                messages.success(request, "Saved as a draft.")
+                messages.success(request, _saved(saved))
                 return redirect("configs:change-edit", pk)
         return render(request, "configs_app/change_edit.html", _editor(request, change, form), status=422)
     initial: dict[str, Any] = {"title": change.title, "reason": change.reason}
@@ -93,7 +93,8 @@ def edit(request: ConsoleRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def draft(request: ConsoleRequest, pk: int) -> HttpResponse:
-    """The editor's form, saved without leaving the page: ``{"seen": stamp}``, or 422 with ``{"refused": words}``.
+    """The editor's form, saved without leaving the page: ``{"seen": stamp, "state": …, "words": …}``, or 422
+    with ``{"refused": words}``.
 
     Without the name of a button in it, nobody pressed one: it is an autosave.
     """
@@ -109,8 +110,8 @@ def draft(request: ConsoleRequest, pk: int) -> HttpResponse:
     except Refused as refusal:
         return JsonResponse({"refused": str(refusal)}, status=422)
     if "reload" in request.POST:
-        messages.success(request, "Saved as a draft.")
-    return JsonResponse({"seen": changes.stamp(saved)})
+        messages.success(request, _saved(saved))
+    return JsonResponse({"seen": changes.stamp(saved), "state": saved.state, "words": _saved(saved)})
 
 
 @require_POST
@@ -159,6 +160,12 @@ def _keep(change: Change, form: ChangeForm, *, actor: User, autosave: bool = Fal
     return changes.save(
         change, touched, bases=bases, actor=actor, title=title, reason=reason, seen=seen, autosave=autosave
     )
+
+
+def _saved(change: Change) -> str:
+    if change.state == ChangeState.REJECTED:
+        return "Saved. It says what was rejected, so it stays rejected."
+    return "Saved as a draft."
 
 
 def _base_text(change: Change, kind: str, base_id: int | None) -> str | None:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods
 
 from configs_app import change_views, changes, contents, merges
 from configs_app.forms import as_lf
+from configs_app.models import ChangeState
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
@@ -36,12 +37,17 @@ def merge(request: ConsoleRequest, pk: int) -> HttpResponse:
     choices, status = _choices(request, plain), 200
     if request.method == "POST":
         try:
-            changes.merge(change, actor=request.user, choices=choices, seen=request.POST.get("seen", ""))
+            merged = changes.merge(change, actor=request.user, choices=choices, seen=request.POST.get("seen", ""))
         except Refused as refusal:
             messages.error(request, str(refusal))
             status = 422
         else:
-            messages.success(request, "Merged, and saved as a draft on what is current. Look at it before it goes on.")
+            if merged.state == ChangeState.REJECTED:
+                messages.success(request, "Merged with what is current. It stays rejected until it is edited.")
+            else:
+                messages.success(
+                    request, "Merged, and saved as a draft on what is current. Look at it before it goes on."
+                )
             return redirect("configs:change", pk)
     context = {
         "change": change,

@@ -206,6 +206,9 @@ class ChangeState(models.TextChoices):
     WITHDRAWN = "withdrawn"  # given up. Final.
 
 
+STANDS_PROPOSED = (ChangeState.PROPOSED, ChangeState.APPROVED)
+
+
 class Change(models.Model):
     """A change request: proposed content for one or both documents, on named base revisions."""
 
@@ -244,6 +247,11 @@ class Change(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state not in {ChangeState.PUBLISHED, ChangeState.WITHDRAWN}
+
+    @property
+    def is_proposed(self) -> bool:
+        """It stands before people. Whether their approvals are enough is counted anew each time, by today's rules."""
+        return self.state in STANDS_PROPOSED
 
 
 class ChangedDocument(models.Model):

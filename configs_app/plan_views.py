@@ -8,7 +8,6 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from configs_app import change_views, changes, reach
-from configs_app.models import ChangeState
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
@@ -53,7 +52,7 @@ def aim(request: ConsoleRequest, pk: int) -> HttpResponse:
         "ticked": ticked,
         "plan": plan,
         "waves": plans.names(plan, aimed_at),
-        "voids": change.state in {ChangeState.PROPOSED, ChangeState.APPROVED},
+        "voids": change.is_proposed,
         "previewed": bool(sent),
     }
     return render(request, "configs_app/change_plan.html", context, status=200 if valid else 422)

@@ -14,12 +14,8 @@ from instances_app.models import Environment
 
 def waiting_for(person: User) -> list[Change]:
     """Every change that waits for this person's approval, the latest first."""
-    proposed = Change.objects.filter(
-        environment__in=Environment.objects.visible_to(person), state=ChangeState.PROPOSED
-    ).select_related("environment", "author", "last_editor")
-    return [
-        change for change in proposed.prefetch_related("contributors", "approvals") if approvals.may_add(change, person)
-    ]
+    visible = Change.objects.filter(environment__in=Environment.objects.visible_to(person))
+    return approvals.awaited_from(person, visible.select_related("author", "last_editor"))
 
 
 def next_step(

@@ -11,6 +11,7 @@ import binascii
 import json
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -85,23 +86,18 @@ def read(place: Path, *, trusted: Collection[str]) -> dict[int, Checkpoint]:
     """
     found = {}
     for path in _files(place) if place.is_dir() else [place]:
-        checkpoint = _read(path)
-        if trusted and checkpoint.public_key not in trusted:
-            raise BadCheckpoint(f"{path.name} is signed with {checkpoint.public_key}, which is not a key of ours.")
-        try:
-            Ed25519PublicKey.from_public_bytes(bytes.fromhex(checkpoint.public_key)).verify(
-                bytes.fromhex(checkpoint.signature), checkpoint.signed()
-            )
-        except (InvalidSignature, ValueError):
-            raise BadCheckpoint(f"{path.name} does not bear the signature it should: it was altered.") from None
+        checkpoint = _signed(path, trusted=trusted)
         found[checkpoint.sequence] = checkpoint
     return found
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """The last one written, as it says itself; None where there is none."""
+    """The last one that bears a signature of ours; None where there is none.
+
+    Whatever else lies in the folder says nothing here; `read` names it.
+    """
     try:
-        return _newest(folder, folder.stat().st_mtime_ns)
+        return _newest(folder, folder.stat().st_mtime_ns, tuple(public_keys()))
     except OSError:
         return None
 
@@ -112,16 +108,20 @@ def public_keys() -> list[str]:
 
 
 @lru_cache(maxsize=4)
-def _newest(folder: Path, changed: int) -> Checkpoint | None:
+def _newest(folder: Path, changed: int, trusted: tuple[str, ...]) -> Checkpoint | None:
     """Listing a year of files takes a while, and pages ask; the folder's time tells when there is a new one."""
-    last = max(_files(folder), default=None)
-    return _read(last) if last else None
+    for path in sorted(_files(folder), reverse=True) if trusted else ():
+        with suppress(BadCheckpoint):
+            found = _signed(path, trusted=trusted)
+            if path.name == _name(found):  # else a copy of an older one, that hides those between
+                return found
+    return None
 
 
 def _keep(folder: Path, checkpoint: Checkpoint) -> None:
     """Whole or not at all, and never over another one."""
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"{checkpoint.sequence:012}.json"
+    final = folder / _name(checkpoint)
     temporary = folder / f".{final.name}.{os.getpid()}"
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(asdict(checkpoint), file, indent=2)
@@ -129,8 +129,11 @@ def _keep(folder: Path, checkpoint: Checkpoint) -> None:
         file.flush()
         os.fsync(file.fileno())
     try:
-        if not final.exists():  # another worker was as fast, and wrote the same
+        if not final.exists():
             os.rename(temporary, final)
+        elif _signed(final, trusted=[checkpoint.public_key]).hash != checkpoint.hash:
+            raise BadCheckpoint(f"{final.name} is there already and has another hash.")
+        # Else another worker was as fast, and wrote the same.
     finally:
         temporary.unlink(missing_ok=True)
     entry = os.open(folder, os.O_RDONLY)
@@ -140,11 +143,29 @@ def _keep(folder: Path, checkpoint: Checkpoint) -> None:
         os.close(entry)
 
 
+def _name(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.sequence:012}.json"
+
+
 def _files(folder: Path) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".json") and not entry.name.startswith("."):
                 yield Path(entry.path)
+
+
+def _signed(path: Path, *, trusted: Collection[str]) -> Checkpoint:
+    """What the file says, if it bears the signature of a trusted key; of the one it names, where there is none."""
+    checkpoint = _read(path)
+    if trusted and checkpoint.public_key not in trusted:
+        raise BadCheckpoint(f"{path.name} is signed with {checkpoint.public_key}, which is not a key of ours.")
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(checkpoint.public_key)).verify(
+            bytes.fromhex(checkpoint.signature), checkpoint.signed()
+        )
+    except (InvalidSignature, ValueError):
+        raise BadCheckpoint(f"{path.name} does not bear the signature it should: it was altered.") from None
+    return checkpoint
 
 
 def _read(path: Path) -> Checkpoint:

@@ -14,8 +14,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_safe
 from django.views.defaults import page_not_found
 
-from configs_app import contributors, reviews
-from configs_app.models import Change, ChangeState
+from configs_app import change_lists, reviews
+from configs_app.models import Change
 from console import access, audit, live
 from console.errors import Denied, Hidden
 from console.http import ConsoleRequest
@@ -33,12 +33,6 @@ def home(request: ConsoleRequest) -> HttpResponse:
         rollout.environment_id: rollout
         for rollout in Rollout.objects.filter(environment__in=environments, state__in=GOING)
     }
-    open_changes = list(
-        Change.objects.filter(environment__in=environments)
-        .exclude(state__in=[ChangeState.PUBLISHED, ChangeState.WITHDRAWN])
-        .select_related("environment", "author", "last_editor")
-        .prefetch_related("contributors", "approvals")
-    )
     cards = []
     for environment in environments:
         rows = fleet.rows(environment)
@@ -51,11 +45,16 @@ def home(request: ConsoleRequest) -> HttpResponse:
             }
         )
     for_review = reviews.waiting_for(request.user)
-    mine = [change for change in open_changes if request.user.pk in contributors.of(change)]
+    mine = change_lists.mine(Change.objects.filter(environment__in=environments), request.user)
     return render(
         request,
         "console/home.html",
-        {"cards": cards, "for_review": for_review, "mine": mine, "may_add": request.user.is_superuser},
+        {
+            "cards": cards,
+            "for_review": for_review,
+            "mine": mine.select_related("environment"),
+            "may_add": request.user.is_superuser,
+        },
     )
 
 

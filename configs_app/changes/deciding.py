@@ -33,7 +33,7 @@ def propose(change: Change, *, actor: User, reason: str | None = None) -> Change
     """
     with transaction.atomic():
         change = locked(change)
-        again = change.state in {ChangeState.PROPOSED, ChangeState.APPROVED}
+        again = change.is_proposed
         need(change.state == ChangeState.DRAFT or again, f"This change is {change.state}, not a draft.")
         need(
             not again or proposals.differs(change, proposals.current(change)),
@@ -72,7 +72,7 @@ def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
     with transaction.atomic():
         change = locked(change)
         need(
-            change.state in {ChangeState.PROPOSED, ChangeState.APPROVED},
+            change.is_proposed,
             f"This change is {change.state}; only a proposed one is approved.",
         )
         need(
@@ -104,12 +104,12 @@ def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
 
 
 def reject(change: Change, *, actor: User, reason: str) -> Change:
-    """A reviewer's no, with the reason the author needs; editing makes it a draft again."""
+    """A reviewer's no, with the reason the author needs. It stands until an edit answers it (see `editing.save`)."""
     reason = reasons.tidy(reason, missing="Say why, so that the author knows what to do.")
     with transaction.atomic():
         change = locked(change)
         need(
-            change.state in {ChangeState.PROPOSED, ChangeState.APPROVED},
+            change.is_proposed,
             f"This change is {change.state}; only a proposed or approved one can be rejected.",
         )
         reasons.refuse_secrets(reason, reasons.beside_change(change))
@@ -200,16 +200,13 @@ def message_of(change: Change) -> str:
 
 def _approvers(change: Change) -> list[str]:
     """Their names, when there are enough of them; nobody takes their roles until the transaction ends."""
-    need(
-        change.state == ChangeState.APPROVED,
-        f"{change.environment} is protected: another person has to approve these very contents first.",
-    )
+    first = f"{change.environment} is protected: another person has to approve these very contents first."
+    need(change.is_proposed, first)
     standing = approvals.held(change)
     need(not standing.void, _void(standing.void))
-    need(
-        standing.enough,
-        f"There are {standing.words}. An approver may have lost the role since, or the rules ask for more now.",
-    )
+    since = "An approver may have lost the role since, or the rules ask for more now."
+    why = since if change.state == ChangeState.APPROVED else first
+    need(standing.enough, f"There are {standing.words}. {why}")
     return [approval.approver_name for approval in standing.given]
 
 

@@ -74,6 +74,8 @@ def save(
 ) -> Change:
     """Keep what was typed, valid or not; the change is a draft again and its approvals are void.
 
+    A rejected one stays rejected while its texts and its reason are those that were rejected.
+
     `bases` says which revision (its id) each text was typed over. `seen` is the `stamp` of the change that the
     editor showed: when somebody else saved since, this is refused and the caller still has the text.
 
@@ -88,6 +90,7 @@ def save(
             raise Refused(f"This change is {change.state}; saving makes it a draft again{voided}.")
         refuse_overtaken(change, seen, actor=actor, autosave=autosave)
         before = digests(change)
+        refused = _said(change) if change.state == ChangeState.REJECTED else None
         unseal(change)
         for kind, text in texts.items():
             base_id = bases.get(kind)
@@ -98,8 +101,9 @@ def save(
             else:
                 keep(change, kind, text, base=base)
         tell(change, title=title, reason=reason)
-        reopened = change.state != ChangeState.DRAFT
-        change.state, change.decision_reason = ChangeState.DRAFT, ""
+        reopened = change.state != ChangeState.DRAFT and (refused is None or _said(change) != refused)
+        if reopened:
+            change.state, change.decision_reason = ChangeState.DRAFT, ""
         change.last_editor = actor
         change.save()
         contributors.add(change, actor)
@@ -152,7 +156,10 @@ def aim(change: Change, *, targets: Collection[int] | None, plan: Plan | None, a
 
 
 def rebase(change: Change, *, actor: User) -> Change:
-    """Keep the text, compare it with today's revisions: the diff then shows what publishing would undo."""
+    """Keep the text, compare it with today's revisions: the diff then shows what publishing would undo.
+
+    It is a draft again and its approvals are void. A rejected change stays rejected: only an edit answers a no.
+    """
     with transaction.atomic():
         change = locked(change)
         need(change.is_open, f"This change is {change.state} and can no longer be edited.")
@@ -160,7 +167,8 @@ def rebase(change: Change, *, actor: User) -> Change:
         for document in change.documents.all():
             document.base = documents.current(change.environment, document.kind)
             document.save(update_fields=["base"])
-        change.state, change.last_editor = ChangeState.DRAFT, actor
+        _reopen_unless_rejected(change)
+        change.last_editor = actor
         change.save()
         contributors.add(change, actor)
         audit.record("change.rebased", actor=actor, target=change)
@@ -172,6 +180,7 @@ def merge(
 ) -> Change:
     """Put the change together with what was published meanwhile, on today's base: a draft again, approvals void.
 
+    A rejected change stays rejected: what others published is no answer to a no, only an edit is.
     Every conflict needs a choice (kind → place → choice). `seen` is the `merge_stamp` of the sides that the person saw.
     """
     with transaction.atomic():
@@ -186,7 +195,7 @@ def merge(
         for document, _, result in merged:
             _refuse_undecided(document.kind, result)
         unseal(change)
-        change.state, change.decision_reason = ChangeState.DRAFT, ""
+        _reopen_unless_rejected(change)
         change.last_editor = actor
         change.save()
         contributors.add(change, actor)
@@ -201,6 +210,16 @@ def merge(
 def merge_stamp(change: Change) -> str:
     """Changes with every save of the change and with every revision that it would be merged with."""
     return " ".join([stamp(change), *(f"{doc.kind}:{now.pk if now else 0}" for doc, now in contents.stale(change))])
+
+
+def _reopen_unless_rejected(change: Change) -> None:
+    if change.state != ChangeState.REJECTED:
+        change.state = ChangeState.DRAFT
+
+
+def _said(change: Change) -> tuple[str, dict[str, str]]:
+    """What a reviewer reads: the reason, and kind → text of what it changes."""
+    return change.reason, {document.kind: document.text for document in contents.changed_documents(change)}
 
 
 def _refuse_undecided(kind: str, result: merges.Merged) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models.deletion import ProtectedError
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from configs_app import approvals, changes, documents
+from configs_app import approvals, changes, documents, reviews
 from configs_app.models import Bundle, Change
 from console import testing
 from console.errors import Refused
@@ -67,11 +68,8 @@ def test_two_approvals_are_two_people(production: Cast) -> None:
     assert (change.state, approvals.standing(change).words) == ("proposed", "1 of 2 approvals; still needed: 1 more")
     assert "These people can: adam." in page(change, production.anna)
     assert "Approve these contents" in page(change, production.adam)
-    assert [approvals.may_add(change, person) for person in (production.anna, production.adam, production.olga)] == [
-        False,
-        True,
-        False,
-    ]
+    people = (production.anna, production.adam, production.olga)
+    assert [person for person in people if change in reviews.waiting_for(person)] == [production.adam]
     change = changes.approve(change, actor=production.adam)
     assert change.state == "approved"
     publish(change, production)
@@ -138,6 +136,74 @@ def test_an_approval_is_replaced_after_its_giver_lost_the_role(production: Cast)
     changes.approve(change, actor=production.adam)
     publish(change, production)
     assert AuditEvent.objects.get(action="change.published").data["approvers"] == ["adam"]
+
+
+@pytest.mark.parametrize("loosened", ["fewer", "the approver joins the group", "no group"])
+def test_what_has_enough_approvals_by_todays_rules_is_published_without_another(
+    production: Cast, loosened: str
+) -> None:
+    group = Group.objects.create(name="payments-leads")
+    hold(production, Rules(True, 2, 2) if loosened == "fewer" else Rules(True, 1, 1, group))
+    change = changes.approve(proposed(production), actor=production.anna)
+    assert "Publish…" not in page(change, production.olga)
+    if loosened == "the approver joins the group":
+        production.anna.groups.add(group)
+    else:
+        rules.change(production.environment, Rules(True, 1, 1), reason="There are too few of us", actor=production.adam)
+        change.environment.refresh_from_db()
+    assert change.state == "proposed"
+    assert "Publish…" in page(change, production.olga)
+    assert "Waits to be published." in page(change, production.olga)
+    assert change not in reviews.waiting_for(production.adam)
+    publish(change, production)
+    assert AuditEvent.objects.get(action="change.published").data["approvers"] == ["anna"]
+
+
+def test_a_rejected_change_is_not_published_by_the_approvals_it_had(production: Cast) -> None:
+    change = changes.approve(proposed(production), actor=production.anna)
+    change = changes.reject(change, actor=production.adam, reason="Not on a Friday")
+    assert approvals.standing(change).enough
+    assert "Publish…" not in page(change, production.olga)
+    with pytest.raises(Refused, match="another person has to approve"):
+        publish(change, production)
+
+
+def test_an_approved_change_that_lacks_an_approval_again_waits_for_who_can_give_it(production: Cast) -> None:
+    group = Group.objects.create(name="payments-leads")
+    lead = approver(production, "lea", group)
+    change = changes.approve(proposed(production), actor=production.anna)
+    signers = (production.anna, production.adam, lead)
+
+    def waiting() -> list[str]:
+        found = [person.username for person in signers if change in reviews.waiting_for(person)]
+        change.environment.refresh_from_db()
+        standing = approvals.standing(change)
+        assert found == [name for name in ("anna", "adam", "lea") if name in standing.can and not standing.enough]
+        return found
+
+    assert waiting() == []
+    hold(production, Rules(True, 2, 2))
+    assert waiting() == ["adam", "lea"]
+    hold(production, Rules(True, 2, 2, group))
+    assert waiting() == ["lea"]  # the one that is missing has to come from the group
+    hold(production, Rules(True, 3, 3, group))
+    assert waiting() == ["adam", "lea"]
+    rules.change(production.environment, Rules(True, 1, 1), reason="There are too few of us", actor=production.adam)
+    assert waiting() == []
+    RoleBinding.objects.filter(user=production.anna).delete()
+    assert waiting() == ["adam", "lea"]
+
+
+def test_a_list_of_what_waits_asks_a_fixed_number_of_queries(production: Cast) -> None:
+    hold(production, Rules(True, 2, 2))
+    counts = []
+    for _ in range(3):
+        changes.approve(proposed(production), actor=production.anna)
+        with CaptureQueriesContext(connection) as asked:
+            reviews.waiting_for(production.adam)
+        counts.append(len(asked))
+    assert len(reviews.waiting_for(production.adam)) == 3
+    assert counts[1] == counts[2]
 
 
 def test_the_database_counts_as_well(production: Cast) -> None:

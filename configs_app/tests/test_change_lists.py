@@ -64,6 +64,18 @@ def test_each_tab_holds_what_it_says_and_counts_it(production: Cast) -> None:
     assert "of-adam" in body_of(production.anna, "/")  # the home page asks the same function
 
 
+def test_ones_own_changes_are_those_that_one_had_a_part_in_on_the_home_page_too(production: Cast) -> None:
+    change = made(production, "edited-by-three", actor=production.olga)
+    base = change.documents.get().base_id
+    for actor, key in ((production.adam, "second"), (production.olga, "third")):
+        changes.save(change, {"webhooks": testing.text({key: CLOSED})}, bases={"webhooks": base}, actor=actor)
+    for person in (production.olga, production.adam):
+        assert shown(person, "/changes/?show=mine") == ["edited-by-three"]
+        assert "edited-by-three" in body_of(person, "/")
+    assert shown(production.victor, "/changes/?show=mine") == []
+    assert "edited-by-three" not in body_of(production.victor, "/")
+
+
 def test_the_address_narrows(production: Cast) -> None:
     made(production, "apples", actor=production.olga)
     made(production, "pears", actor=production.adam, propose=True)

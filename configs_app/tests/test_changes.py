@@ -226,6 +226,32 @@ def test_a_rejection_needs_a_reason_and_an_edit_reopens(production: Cast) -> Non
     assert changes.save(change, {"webhooks": NEWER}, bases={"webhooks": base}, actor=production.olga).state == "draft"
 
 
+@pytest.mark.parametrize("verb", ["rebase", "merge", "save of the same"])
+def test_a_rejection_is_answered_by_an_edit_and_by_nothing_else(production: Cast, verb: str) -> None:
+    change = testing.draft(production.environment, actor=production.olga, webhooks=NEW)
+    changes.propose(change, actor=production.olga)
+    changes.reject(change, actor=production.anna, reason="Not on a Friday")
+    meanwhile(production)
+    base = change.documents.get().base_id
+    match verb:
+        case "rebase":
+            change = changes.rebase(change, actor=production.adam)
+        case "merge":
+            change = changes.merge(change, actor=production.adam, choices={})
+        case _:
+            texts = {document.kind: document.text for document in change.documents.all()}
+            change = changes.save(
+                change, texts, bases={"webhooks": base}, actor=production.adam, title="Again", reason=change.reason
+            )
+    assert (change.state, change.decision_reason) == ("rejected", "Not on a Friday")
+    with pytest.raises(Refused, match="is rejected, not a draft"):
+        changes.propose(change, actor=production.adam)
+    with pytest.raises(Refused, match="A reviewer has rejected it"), transaction.atomic():
+        changes.publish(change, actor=production.adam, glass_reason="Nobody else is awake to approve it")
+    change = changes.save(change, {}, bases={}, actor=production.olga, reason="It is Monday now")
+    assert (change.state, change.decision_reason) == ("draft", "")
+
+
 def test_what_is_withdrawn_stays_withdrawn(staging: Cast) -> None:
     change = testing.draft(staging.environment, actor=staging.olga, webhooks=NEW)
     changes.withdraw(change, actor=staging.olga)
@@ -341,23 +367,23 @@ def test_a_conflict_is_never_decided_silently(staging: Cast) -> None:
     assert told["choices"] == {"one.retries": "edit"}
 
 
+def meanwhile(cast: Cast) -> None:
+    """Somebody else's revision becomes current."""
+    with transaction.atomic():
+        revision = documents.add_revision(
+            documents.lock(cast.environment),
+            "webhooks",
+            text=testing.text({**testing.WEBHOOKS, "meanwhile": CLOSED}),
+            source=RevisionSource.EDIT,
+            author=cast.adam,
+            message="Meanwhile",
+        )
+        documents.add_bundle(cast.environment, {"webhooks": revision}, author=cast.adam)
+
+
 def test_a_merge_voids_the_approvals(production: Cast) -> None:
     change = approved(production)
-    with transaction.atomic():
-        documents.add_bundle(
-            production.environment,
-            {
-                "webhooks": documents.add_revision(
-                    documents.lock(production.environment),
-                    "webhooks",
-                    text=testing.text({**testing.WEBHOOKS, "meanwhile": CLOSED}),
-                    source=RevisionSource.EDIT,
-                    author=production.adam,
-                    message="Meanwhile",
-                )
-            },
-            author=production.adam,
-        )
+    meanwhile(production)
     changes.merge(change, actor=production.olga, choices={})
     change.refresh_from_db()
     assert (change.state, change.seal, approvals.standing(change).given) == ("draft", "", [])

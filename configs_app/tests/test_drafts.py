@@ -29,6 +29,8 @@ class Answer:
     status: int
     seen: str = ""
     refused: str = ""
+    state: str = ""
+    words: str = ""
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_an_autosave_keeps_text_and_title_as_typed_and_answers_the_next_stamp(st
     assert answer.status == 200
     assert change.documents.get().text == '{"half": '
     assert change.title == "Add half"
-    assert answer.seen == changes.stamp(change)
+    assert (answer.seen, answer.state) == (changes.stamp(change), "draft")
     assert autosave(change, as_=staging.olga, seen=answer.seen, webhooks=NEW).status == 200
     assert change.documents.get().text == NEW
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
@@ -186,6 +188,54 @@ def test_an_altered_checkpoint_is_named(events: int, folder: Path, name: str, va
     path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
     with pytest.raises(CommandError, match=f"000000000010.json .*{words}"):
         verify()
+
+
+@pytest.mark.parametrize("kind", ["unsigned", "of another key", "altered", "no checkpoint"])
+def test_what_somebody_drops_into_the_folder_neither_vouches_for_events_nor_stops_the_signing(
+    events: int, folder: Path, settings: Settings, kind: str
+) -> None:
+    ours = checkpoints.newest(folder)
+    assert ours is not None
+    later = asdict(replace(ours, sequence=events + 5, count=events + 5, hash="0" * 64))
+    foreign = folder / f"{events + 5:012}.json"
+    match kind:
+        case "unsigned":
+            foreign.write_text(json.dumps({**later, "signature": ""}))
+        case "of another key":
+            other = Ed25519PrivateKey.generate()
+            claim = checkpoints.Checkpoint(**{**later, "public_key": other.public_key().public_bytes_raw().hex()})
+            foreign.write_text(json.dumps({**asdict(claim), "signature": other.sign(claim.signed()).hex()}))
+        case "no checkpoint":
+            foreign.write_text("[]")
+        case _:
+            foreign.write_text(json.dumps({**later, "hash": ours.hash}))
+    assert checkpoints.newest(folder) == ours
+    with pytest.raises(CommandError, match=foreign.name):
+        verify()
+    audit.record("test.done", actor=None)
+    tasks.checkpoint()
+    assert (made := checkpoints.newest(folder)) is not None
+    assert made.sequence == events + 1
+    for _ in range(4):
+        audit.record("test.done", actor=None)
+    with pytest.raises(BadCheckpoint, match=foreign.name):  # it has the name that the next one would have
+        checkpoints.write(folder)
+    audit.record("test.done", actor=None)
+    assert checkpoints.write(folder) is not None
+    foreign.unlink()
+    assert f"{events + 6} events, the chain is whole" in verify()
+
+
+def test_a_copy_under_a_later_name_hides_none_of_those_between(events: int, folder: Path) -> None:
+    (folder / "000000000099.json").write_text((folder / "000000000008.json").read_text())
+    last = checkpoints.newest(folder)
+    assert last is not None
+    assert last.sequence == 10
+
+
+def test_without_a_key_no_file_counts_as_ours(events: int, folder: Path, settings: Settings) -> None:
+    settings.AUDIT_KEYS = []
+    assert checkpoints.newest(folder) is None
 
 
 def test_a_rotated_key_still_confirms_what_it_signed(events: int, folder: Path, settings: Settings) -> None:

@@ -163,8 +163,9 @@ async function deliver(submitter) {
 
   saved = sent;
   seen = form.elements.seen.value = told.seen;
-  resting = submitter && !loadsAnew ? "Saved as a draft." : `Saved at ${clock(told.seen)}.`;
-  waiting = trouble = false;
+  resting = submitter && !loadsAnew ? told.words : `Saved at ${clock(told.seen)}.`;
+  waiting = told.state !== "draft";
+  trouble = false;
   banners.refused.hidden = banners["signed-out"].hidden = true;
   if (same(values(), saved)) settle();
   else later(PAUSE);
