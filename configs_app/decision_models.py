@@ -33,6 +33,7 @@ class ProposedTarget:
     id: int
     name: str
     base_url: str
+    wave: int = 0  # from 1; 0 in proposals from before waves were kept
 
 
 class Proposal(models.Model):
@@ -42,7 +43,7 @@ class Proposal(models.Model):
     number = models.PositiveIntegerField()
     seal = models.CharField(max_length=64, unique=True)  # over all of this; the number in it makes each one its own
     texts_sealed = models.BinaryField()
-    targets = models.JSONField()  # [{"id", "name", "base_url"}], by name
+    targets = models.JSONField()  # [{"id", "name", "base_url", "wave"}], by name
     plan = models.JSONField()  # plans.Plan.data
     risk = models.CharField(max_length=10)  # the gravest of its consequences: low, medium, high
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

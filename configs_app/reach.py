@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db.models import QuerySet
 
 from configs_app.decision_models import Proposal
 from configs_app.models import Change
@@ -10,7 +13,14 @@ from instances_app import plans
 from instances_app.models import Instance
 from instances_app.plans import Plan
 
-READ = ("name", "base_url", "labels")  # of thousands of instances; their last answers are large
+
+class Target(NamedTuple):
+    """An instance as it is now. Of thousands: rows are read in half the time of models, and last answers are large."""
+
+    pk: int
+    name: str
+    base_url: str
+    labels: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +44,19 @@ def plan(change: Change) -> Plan:
     return Plan.of(change.environment.plan if change.plan is None else change.plan)
 
 
-def wanted(change: Change) -> list[Instance]:
+def wanted(change: Change) -> list[Target]:
     """The active instances that it would be proposed for now, by name."""
-    active = Instance.objects.active().filter(environment=change.environment).only(*READ)
-    return list(active if change.targets is None else active.filter(pk__in=change.targets))
+    active = Instance.objects.active().filter(environment=change.environment)
+    return _read(active if change.targets is None else active.filter(pk__in=change.targets))
 
 
-def left(proposal: Proposal) -> list[Instance]:
+def left(proposal: Proposal) -> list[Target]:
     """The instances that it was proposed for, without those that were retired since."""
-    return list(Instance.objects.active().filter(pk__in=[target.id for target in proposal.aimed_at]).only(*READ))
+    return _read(Instance.objects.active().filter(pk__in=[target.id for target in proposal.aimed_at]))
+
+
+def _read(instances: QuerySet[Instance]) -> list[Target]:
+    return [Target(*row) for row in instances.values_list("pk", "name", "base_url", "labels")]
 
 
 def of(change: Change, proposal: Proposal | None) -> Reach:

@@ -150,6 +150,12 @@ def waves(plan: Plan, instances: Iterable[M]) -> list[list[M]]:
     return [wave for wave in made if wave]
 
 
+def numbers(plan: Plan, instances: Iterable[Member]) -> dict[int, int]:
+    """The id of each instance → the number of its wave, from 1."""
+    made = enumerate(waves(plan, instances), start=1)
+    return {one.pk: number for number, wave in made for one in wave}
+
+
 def names(plan: Plan, instances: Iterable[M]) -> list[list[str]]:
     """The waves for people: who is in each, by name."""
     return [sorted(str(one.name) for one in wave) for wave in waves(plan, instances)]

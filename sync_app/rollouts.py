@@ -7,7 +7,7 @@ created with its deliveries in one transaction. Locks are taken in one order: en
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -48,7 +48,7 @@ def publish(
         if change.environment.protected:
             instances = changes.targets_of(change) or []
             _refuse_carrying(change.environment, instances)
-        return start(
+        rollout = start(
             change.environment,
             actor=actor,
             cause=Cause.PUBLISH,
@@ -56,6 +56,8 @@ def publish(
             change=change,
             supersede=supersede,
         )
+        _refuse_other_waves(rollout, approved=changes.waves_of(change))
+    return rollout
 
 
 def plan_for(environment: Environment, change: Change | None = None) -> Plan:
@@ -181,6 +183,13 @@ def _refuse_carrying(environment: Environment, approved: Collection[int]) -> Non
             f"The rollout before has not finished with {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}, "
             "which this change was not approved for. Wait for it, or cancel it first."
         )
+
+
+def _refuse_other_waves(rollout: Rollout, *, approved: Mapping[int, int] | None) -> None:
+    """An instance may get another name or label between the look at the approvals and this, for nothing locks it."""
+    made = rollout.deliveries.values_list("instance_id", "wave")
+    if approved is not None and any(approved.get(pk) != wave for pk, wave in made):
+        raise Refused("An instance was changed at this very moment and would be in another wave. Look again.")
 
 
 def end(rollout: Rollout, state: RolloutState) -> int:

@@ -3,7 +3,17 @@
 Only this package assigns `Change.state`. Locks are taken in one order, everywhere: environment, change, audit.
 """
 
-from configs_app.changes.deciding import approve, message_of, plan_of, propose, publish, reject, targets_of, withdraw
+from configs_app.changes.deciding import (
+    approve,
+    message_of,
+    plan_of,
+    propose,
+    publish,
+    reject,
+    targets_of,
+    waves_of,
+    withdraw,
+)
 from configs_app.changes.editing import (
     aim,
     begin,
@@ -37,5 +47,6 @@ __all__ = [
     "save",
     "stamp",
     "targets_of",
+    "waves_of",
     "withdraw",
 ]

@@ -192,6 +192,12 @@ def targets_of(change: Change) -> list[int] | None:
     return [instance.pk for instance in reach.left(proposal)] if proposal else change.targets
 
 
+def waves_of(change: Change) -> dict[int, int] | None:
+    """Instance id → the number of its wave, as it was approved; None where nothing has to be."""
+    proposal = proposals.current(change) if change.environment.protected else None
+    return {one.id: one.wave for one in proposal.aimed_at} if proposal else None
+
+
 def message_of(change: Change) -> str:
     """What its revisions say of it: the title, and why, on one line of up to 500 characters."""
     words = f"{change}: {change.reason}" if change.title and change.reason else change.reason or str(change)

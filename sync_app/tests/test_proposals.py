@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from configs_app import approvals, changes, proposals
+from configs_app import approvals, changes, proposals, reach
 from configs_app.models import Approval, Change
 from console import testing
 from console.errors import Refused
 from console.models import AuditEvent
 from console.testing import Cast
-from instances_app import registry
+from instances_app import plans, registry
 from instances_app.models import Instance
+from instances_app.plans import Plan
 from sync_app import rollouts
 from sync_app.models import Cause
 
@@ -89,6 +92,97 @@ def test_another_address_makes_the_approval_void_and_it_is_proposed_again(produc
     assert (change.state, proposals.current(change).number) == ("proposed", 2)  # type: ignore[union-attr]
     with pytest.raises(Refused, match="another person"):
         rollouts.publish(change, actor=production.olga)
+    changes.approve(change, actor=production.anna)
+    rollouts.publish(change, actor=production.olga)
+
+
+def in_waves(cast: Cast, *waves: str) -> Change:
+    """Approved for three instances, of which only eu-1 is labelled a canary."""
+    testing.instance(cast.environment, "eu-3")
+    labelled(cast, "eu-1")
+    change = testing.draft(cast.environment, actor=cast.olga, webhooks=NEW)
+    changes.aim(change, targets=None, plan=Plan.of({"waves": list(waves)}), actor=cast.olga)
+    changes.propose(change, actor=cast.olga)
+    return changes.approve(change, actor=cast.anna)
+
+
+def labelled(cast: Cast, name: str, **labels: str) -> None:
+    one = Instance.objects.get(name=name)
+    registry.change(one, name=name, base_url=one.base_url, labels=labels or {"canary": "yes"}, actor=cast.olga)
+
+
+def test_a_label_moves_no_instance_into_another_wave_than_was_approved(production: Cast) -> None:
+    change = in_waves(production, "canary=yes", "100%")
+    assert {one.name: one.wave for one in proposals.current(change).aimed_at} == {  # type: ignore[union-attr]
+        "eu-1": 1,
+        "eu-2": 2,
+        "eu-3": 2,
+    }
+    labelled(production, "eu-2", rack="7")  # decides nothing
+    assert approvals.standing(change).enough
+    for name in ("eu-2", "eu-3"):
+        labelled(production, name)
+    with pytest.raises(
+        Refused, match=r"eu-2, eu-3 would be in another wave now: .* labels .* Approvals of it are void"
+    ):
+        rollouts.publish(change, actor=production.olga)
+    change = changes.propose(change, actor=production.olga)
+    changes.approve(change, actor=production.anna)
+    rollout = rollouts.publish(change, actor=production.olga)
+    assert set(rollout.deliveries.values_list("wave", flat=True)) == {1}
+
+
+def test_a_name_moves_no_instance_into_another_wave_than_was_approved(production: Cast) -> None:
+    change = in_waves(production, "1", "100%")
+    (first,) = plans.waves(reach.plan(change), Instance.objects.all())[0]
+    spare = Instance.objects.exclude(pk=first.pk).first()
+    assert spare is not None
+    for number in range(100):  # until the hash of the name comes before that of the first
+        registry.change(spare, name=f"eu-9-{number}", base_url=spare.base_url, labels={}, actor=production.olga)
+        if plans.waves(reach.plan(change), Instance.objects.all())[0] == [spare]:
+            break
+    with pytest.raises(Refused, match="would be in another wave now"):
+        rollouts.publish(change, actor=production.olga)
+
+
+def test_retiring_the_canary_sends_nothing_to_everybody_at_once(production: Cast) -> None:
+    change = in_waves(production, "canary=yes", "100%")
+    registry.retire(Instance.objects.get(name="eu-1"), actor=production.olga)
+    with pytest.raises(Refused, match="eu-2, eu-3 would be in another wave now"):
+        rollouts.publish(change, actor=production.olga)
+
+
+def test_a_label_set_in_the_moment_of_publishing_undoes_the_publishing(
+    production: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = in_waves(production, "canary=yes", "100%")
+    real = changes.publish
+
+    def publish_and_label(*args: Any, **kwargs: Any) -> Any:
+        made = real(*args, **kwargs)
+        labelled(production, "eu-2")  # as if it was committed by somebody else just now
+        return made
+
+    monkeypatch.setattr(changes, "publish", publish_and_label)
+    with pytest.raises(Refused, match="changed at this very moment"):
+        rollouts.publish(change, actor=production.olga)
+    change.refresh_from_db()
+    assert (change.state, change.rollouts.count()) == ("approved", 0)
+
+
+def test_what_was_proposed_before_waves_were_kept_is_proposed_again(production: Cast) -> None:
+    change = approved(production)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE configs_app_proposal DISABLE TRIGGER USER")
+        cursor.execute(
+            "UPDATE configs_app_proposal SET targets = (SELECT jsonb_agg(one - 'wave') FROM"
+            " jsonb_array_elements(targets) one)"
+        )
+        cursor.execute("ALTER TABLE configs_app_proposal ENABLE TRIGGER USER")
+    with pytest.raises(Refused, match="before approvals covered which instance is in which wave"):
+        rollouts.publish(change, actor=production.olga)
+    changes.propose(change, actor=production.olga)
     changes.approve(change, actor=production.anna)
     rollouts.publish(change, actor=production.olga)
 
