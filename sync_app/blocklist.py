@@ -24,12 +24,6 @@ def pair(bundle: Bundle) -> Pair:
     return digests.get(Kind.WEBHOOKS, ""), digests.get(Kind.CONNECTIONS, "")
 
 
-def pairs(environment: Environment) -> set[Pair]:
-    """What is blocked there now."""
-    blocked = Blocked.objects.filter(environment=environment, lifted_at=None)
-    return set(blocked.values_list("webhooks_digest", "connections_digest"))
-
-
 def ever(environment: Environment) -> set[Pair]:
     """What is or was blocked there."""
     blocked = Blocked.objects.filter(environment=environment)

@@ -50,10 +50,7 @@ class Judge:
         said: list[tuple[str, Level, Path, str]] = []
         places: set[Path] = set()
         modules = [step.name for step in around.steps]
-        traits = _traits(around)
-        if not is_usual(entry, around.steps):
-            traits.add("unusual")
-        for rule in self._plan.rules(entry, traits=frozenset(traits), modules=modules):
+        for rule in self._plan.rules(entry, traits=_traits(entry, around), modules=modules):
             for trouble in rule.check(name, entry, around):
                 if rule.fallback and trouble.path in places:
                     continue
@@ -64,7 +61,7 @@ class Judge:
         return tuple(said)
 
 
-def _traits(around: Pair) -> set[Trait]:
+def _traits(entry: Mapping[str, Any], around: Pair) -> frozenset[Trait]:
     """What an entry has; rather too much than too little. One look at all of its texts where that is enough."""
     found: set[Trait] = set()
     whole = "\n".join(value for _, value in around.texts)
@@ -83,7 +80,9 @@ def _traits(around: Pair) -> set[Trait]:
         found.add("look-alike")
     if secrets.may_look_like_mark(whole):
         found.add("mark")
-    return found
+    if not is_usual(entry, around.steps):
+        found.add("unusual")
+    return frozenset(found)
 
 
 class _Memory:

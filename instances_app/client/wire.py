@@ -94,7 +94,6 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._exchange: _Exchange | None = None
-        self.answers = 0
 
     @property
     def is_open(self) -> bool:
@@ -118,7 +117,6 @@ class Connection(asyncio.Protocol):
         finally:
             watch.stop()
             self._exchange = None
-        self.answers += 1
         if not exchange.keeps_open:
             self.close()
         return answer
