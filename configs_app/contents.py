@@ -36,8 +36,9 @@ def entries_touched(change: Change) -> dict[str, list[str]]:
 
 def stale(change: Change) -> list[tuple[ChangedDocument, Revision | None]]:
     """The documents whose base is no longer current, each with what is."""
-    pairs = [(doc, documents.current(change.environment, doc.kind)) for doc in changed_documents(change)]
-    return [(doc, now) for doc, now in pairs if (now.pk if now else None) != doc.base_id]
+    current = documents.pair(change.environment)
+    pairs = [(document, current[document.kind]) for document in changed_documents(change)]
+    return [(document, now) for document, now in pairs if (now.pk if now else None) != document.base_id]
 
 
 def merged(change: Change, choices: Mapping[str, Mapping[merges.Keys, merges.Choice]]) -> list[Merging]:
@@ -99,8 +100,7 @@ def obstacles(change: Change) -> list[validation.Finding]:
 
 
 def _current(change: Change) -> dict[str, str | None]:
-    current = {kind: documents.current(change.environment, kind) for kind in Kind.values}
-    return {kind: revision.text if revision else None for kind, revision in current.items()}
+    return {kind: revision.text if revision else None for kind, revision in documents.pair(change.environment).items()}
 
 
 def _grave(change: Change, kind: str, texts: Mapping[str, str | None]) -> list[validation.Finding]:

@@ -34,6 +34,12 @@ def current(environment: Environment, kind: str) -> Revision | None:
     return bundle.revision(kind) if bundle else None
 
 
+def pair(environment: Environment) -> dict[str, Revision | None]:
+    """The same of both documents, by kind."""
+    bundle = desired(environment)
+    return {kind: bundle.revision(kind) if bundle else None for kind in Kind.values}
+
+
 def lock(environment: Environment) -> Environment:
     """Hold the environment's row until the transaction ends: whoever publishes or starts a rollout takes it first.
 

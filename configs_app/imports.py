@@ -102,7 +102,7 @@ def parts(held: Import) -> list[Part]:
     """What each document would bring, with everything there is to say about it."""
     found = []
     texts = held.texts
-    current = {kind: documents.current(held.environment, kind) for kind in Kind.values}
+    current = documents.pair(held.environment)
     for kind in Kind.values:
         if kind in texts:
             now, other = current[kind], current[OTHER[kind]]
@@ -122,7 +122,7 @@ def parts(held: Import) -> list[Part]:
 def summary(held: Import) -> consequences.Summary:
     """The consequences against what stands there now."""
     texts = held.texts
-    current = {kind: documents.current(held.environment, kind) for kind in Kind.values}
+    current = documents.pair(held.environment)
     standing = {kind: now.text for kind, now in current.items() if now}
     webhooks = texts.get(Kind.WEBHOOKS, standing.get(Kind.WEBHOOKS))
     pairs = {kind: (standing.get(kind), text) for kind, text in texts.items() if text != standing.get(kind)}
@@ -161,7 +161,7 @@ def as_change(held: Import, *, actor: User) -> Change:
         environment = documents.lock(held.environment)
         _take(held)
         change = changes.open_draft(environment, actor=actor, title=f"Import from {held.origin}")
-        bases = {kind: getattr(documents.current(environment, kind), "pk", None) for kind in Kind.values}
+        bases = {kind: now.pk if now else None for kind, now in documents.pair(environment).items()}
         changes.save(change, held.texts, bases=bases, actor=actor)
         if not change.documents.exists():
             raise Refused(f"{held.origin} has what is current in {environment} already: there is nothing to change.")

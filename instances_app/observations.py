@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +15,9 @@ from django.utils import timezone
 
 from instances_app.client import Looked, Outcome, Reply
 from instances_app.models import Health, Instance, Kind
+
+DIGEST = re.compile(r"[0-9a-fA-F]{16,64}")
+REPORTED_AS = [(str(kind), (f"{kind}_digest", f"{kind}_version")) for kind in Kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +34,10 @@ def reported_digests(reply: Reply) -> dict[str, str]:
     if reply.outcome != Outcome.OK:
         return {}
     digests: dict[str, str] = {}
-    for kind in Kind.values:
-        for name in (f"{kind}_digest", f"{kind}_version"):
+    for kind, names in REPORTED_AS:
+        for name in names:
             value = reply.body.get(name)
-            if isinstance(value, str) and 16 <= len(value) <= 64 and _is_hex(value):
+            if isinstance(value, str) and DIGEST.fullmatch(value):
                 digests[kind] = value.lower()
                 break
     return digests
@@ -47,27 +52,27 @@ def record(sightings: Iterable[Sighting]) -> None:
     Two workers may report the same instance at once: the rows are taken in one order, and a report older than
     what is known changes nothing.
     """
-    rows = sorted(
-        {
-            (sighting.instance_id, kind): (digest, sighting.at)
-            for sighting in sightings
-            for kind, digest in sighting.digests.items()
-        }.items()
-    )
+    rows = {
+        (sighting.instance_id, kind): (digest, sighting.at)
+        for sighting in sightings
+        for kind, digest in sighting.digests.items()
+    }
     if not rows:
         return
+    # One text for all rows: psycopg writes an array's elements one by one, which took longer than the statements.
     values: dict[str, Any] = {
         "silence": settings.STALE_SECONDS,
-        "instances": [key[0] for key, _ in rows],
-        "kinds": [key[1] for key, _ in rows],
-        "digests": [digest for _, (digest, _) in rows],
-        "times": [at for _, (_, at) in rows],
+        "seen": json.dumps(
+            [
+                {"instance_id": instance, "kind": kind, "digest": digest, "at": at.isoformat()}
+                for (instance, kind), (digest, at) in sorted(rows.items())
+            ]
+        ),
     }
     seen = """
-        WITH seen AS (
-            SELECT * FROM unnest(
-                %(instances)s::bigint[], %(kinds)s::text[], %(digests)s::text[], %(times)s::timestamptz[])
-                AS t(instance_id, kind, digest, at)
+        WITH seen AS MATERIALIZED (
+            SELECT * FROM jsonb_to_recordset(%(seen)s::jsonb)
+                AS t(instance_id bigint, kind text, digest text, at timestamptz)
         )"""
     # The same digest, whole or as the 16 digits that a seed-only service reports.
     same = """(o.digest = seen.digest OR
@@ -133,7 +138,3 @@ def health_of(look: Looked) -> tuple[str, str]:
         return Health.HEALTHY, ""
     reason = look.info.body.get("health_reason") or "The service says that it is degraded."
     return Health.DEGRADED, str(reason)[:300]
-
-
-def _is_hex(value: str) -> bool:
-    return all(mark in "0123456789abcdefABCDEF" for mark in value)

@@ -6,10 +6,10 @@ changes nothing. No transaction is open while anything is on the wire.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -194,43 +194,41 @@ def _sightings(results: Sequence[tuple[Claim, Pushed]]) -> Iterable[Sighting]:
                 break
 
 
-def _left_at(pushed: Pushed) -> datetime | None:
-    """When a push left us; a connection that never came about sent nothing."""
+def _left_at(pushed: Pushed) -> float | None:
+    """When a push left us (time.time()); a connection that never came about sent nothing."""
     if pushed.sent_at is None or all(reply.outcome == Outcome.UNREACHABLE for reply in pushed.sent):
         return None
-    return datetime.fromtimestamp(pushed.sent_at, UTC)
+    return pushed.sent_at
 
 
 def _update(results: Sequence[tuple[Claim, Pushed]], verdicts_: Sequence[Verdict], now: datetime) -> None:
     """One UPDATE for the whole batch, fenced by state and attempt."""
 
-    def due(verdict: Verdict) -> datetime | None:
-        return None if verdict.delay is None else now + timedelta(seconds=verdict.delay)
-
-    columns: dict[str, Any] = {
-        "ids": [claim.id for claim, _ in results],
-        "attempts": [claim.attempt for claim, _ in results],
-        "states": [str(verdict.state) for verdict in verdicts_],
-        "codes": [verdict.code for verdict in verdicts_],
-        "errors": [verdict.error[:500] for verdict in verdicts_],
-        "evidence": [verdict.evidence for verdict in verdicts_],
-        "due": [due(verdict) for verdict in verdicts_],
-        "sent": [_left_at(pushed) for _, pushed in results],
-        "final": [verdict.state in FINAL for verdict in verdicts_],
-        "now": now,
-    }
+    rows = [
+        {
+            "id": claim.id,
+            "attempt": claim.attempt,
+            "state": verdict.state,
+            "code": verdict.code,
+            "error": verdict.error[:500],
+            "evidence": verdict.evidence,
+            "due": None if verdict.delay is None else (now + timedelta(seconds=verdict.delay)).isoformat(),
+            "sent": _left_at(pushed),
+            "final": verdict.state in FINAL,
+        }
+        for (claim, pushed), verdict in zip(results, verdicts_, strict=True)
+    ]
     with connection.cursor() as cursor:
         cursor.execute(
             """
             UPDATE sync_app_delivery d
             SET state = v.state, code = v.code, error = v.error, evidence = v.evidence, next_attempt_at = v.due,
-                sent_at = coalesce(v.sent, d.sent_at), lease_until = NULL, changed_at = %(now)s,
+                sent_at = coalesce(to_timestamp(v.sent), d.sent_at), lease_until = NULL, changed_at = %(now)s,
                 finished_at = CASE WHEN v.final THEN %(now)s::timestamptz END
-            FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(states)s::text[], %(codes)s::text[],
-                        %(errors)s::text[], %(evidence)s::text[], %(due)s::timestamptz[], %(sent)s::timestamptz[],
-                        %(final)s::bool[])
-                 AS v(id, attempt, state, code, error, evidence, due, sent, final)
+            FROM jsonb_to_recordset(%(rows)s::jsonb)
+                 AS v(id bigint, attempt int, state text, code text, error text, evidence text, due timestamptz,
+                      sent double precision, final bool)
             WHERE d.id = v.id AND d.attempts = v.attempt AND d.state = 'sending'
             """,
-            columns,
+            {"rows": json.dumps(rows), "now": now},
         )

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from django.conf import settings
 from webhook_agent import protocol
 
 from configs_app import proposals
-from instances_app.client import Fleet, Looked, Outcome, Push, Pushed, Reply
+from console import sealing
+from instances_app.client import Fleet, Looked, Outcome, Push, Pushed, Reply, Target
 from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
 from sync_app import deliveries, waves
 from sync_app.deliveries import Claim
 from sync_app.models import Cause, Delivery, DeliveryState, Rollout
 
-WINDOW = 250  # deliveries in one worker's hands at once
+WINDOW = 400  # deliveries that one worker waits for at once
+SLOW_SECONDS = 1.0  # who takes longer than this counts no more in the window: a few that hang do not hold up the rest
+MOST_HELD = 2000  # with those that hang: a connection each
 FLUSH_SECONDS = 0.25  # the longest a result waits for its batch
 SEND_ORDER = (Kind.CONNECTIONS, Kind.WEBHOOKS)  # a webhook may name a connection, never the other way round
 
@@ -37,16 +41,15 @@ def run(rollout_id: int) -> bool:
         return False
     payload = Payload(rollout)
     held: dict[int, Claim] = {}
+    since: dict[int, float] = {}  # when it was claimed, of time.monotonic()
     renewed = time.monotonic()
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         while claims or held:
             held.update((claim.id, claim) for claim in claims)
-            results: list[Pushed | Looked] = []
-            for job in payload.jobs(claims):
-                if isinstance(job, Pushed):
-                    results.append(job)
-                else:
-                    fleet.submit(job)
+            since.update(dict.fromkeys((claim.id for claim in claims), time.monotonic()))
+            jobs = payload.jobs(claims)
+            fleet.submit(*(job for job in jobs if isinstance(job, Push)))
+            results: list[Pushed | Looked] = [job for job in jobs if isinstance(job, Pushed)]
             claims = []
             results += fleet.results(timeout=0 if results else FLUSH_SECONDS)
             if results and len(results) < len(held):
@@ -61,9 +64,31 @@ def run(rollout_id: int) -> bool:
             if time.monotonic() - renewed > settings.LEASE_SECONDS / 3:
                 deliveries.renew(held.values())
                 renewed = time.monotonic()
-            if len(held) <= WINDOW // 2:
-                claims = deliveries.claim(rollout_id, limit=WINDOW - len(held), at_once=plan.at_once)
+            since = {key: since[key] for key in held}
+            room = _room(since.values())
+            if room >= WINDOW // 5:  # not a claim for every result
+                claims = deliveries.claim(rollout_id, limit=room, at_once=plan.at_once)
     return True
+
+
+def _room(since: Collection[float]) -> int:
+    """How many more may be claimed, when these were claimed then."""
+    quick = sum(at > time.monotonic() - SLOW_SECONDS for at in since)
+    return min(WINDOW - quick, MOST_HELD - len(since))
+
+
+class _Addressee(NamedTuple):
+    target: Target
+    batch: bool  # it takes both documents in one push
+
+
+def _addressees(instance_ids: Iterable[int]) -> dict[int, _Addressee]:
+    """By instance id. A model's row costs three times as much, most of it for a reply that nobody looks at here."""
+    rows = Instance.objects.filter(pk__in=list(instance_ids))
+    return {
+        pk: _Addressee(Target(base_url, sealing.unseal(token)), isinstance(able, list) and "batch" in able)
+        for pk, base_url, token, able in rows.values_list("pk", "base_url", "token_sealed", "info__capabilities")
+    }
 
 
 class Payload:
@@ -83,7 +108,7 @@ class Payload:
         """
         if not claims:
             return []
-        instances = Instance.objects.in_bulk([claim.instance_id for claim in claims])
+        instances = _addressees(claim.instance_id for claim in claims)
         seen: dict[int, dict[str, str]] = {}
         for instance_id, kind, digest in Observation.objects.filter(instance_id__in=instances, until=None).values_list(
             "instance_id", "kind", "digest"
@@ -98,10 +123,10 @@ class Payload:
             for claim in claims
         ]
 
-    def _moved(self, claim: Claim, instance: Instance) -> Pushed | None:
+    def _moved(self, claim: Claim, instance: _Addressee) -> Pushed | None:
         """Refused when the instance has another address than the one that was approved: hours may lie between waves."""
-        approved = self._approved.get(instance.pk, instance.base_url)
-        if approved == instance.base_url:
+        approved = self._approved.get(claim.instance_id, instance.target.base_url)
+        if approved == instance.target.base_url:
             return None
         text = f"Its address was changed after it was approved as {approved}. Nothing is sent there; propose it again."
         refused = Reply(Outcome.WRONG_PROTOCOL, error=text, code="address_changed")
@@ -122,12 +147,12 @@ class Payload:
         )
         return set(elsewhere.exclude(rollout=self.rollout).values_list("instance_id", flat=True))
 
-    def _job(self, claim: Claim, instance: Instance, differing: tuple[str, ...], look: bool) -> Push:
+    def _job(self, claim: Claim, instance: _Addressee, differing: tuple[str, ...], look: bool) -> Push:
         kinds = differing or tuple(self.wanted)
         return Push(
             key=claim.id,
             target=instance.target,
-            bodies=self._serialised(kinds, batch="batch" in instance.capabilities) if claim.may_send else (),
+            bodies=self._serialised(kinds, batch=instance.batch) if claim.may_send else (),
             look_first=look or not claim.may_send,
             wanted=self.wanted,
         )

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import resource
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import uvloop
 from webhook_agent import protocol
@@ -23,6 +24,8 @@ from webhook_agent import protocol
 from instances_app.client import replies, wire
 from instances_app.client.replies import Outcome, Reply, Target, silent
 from instances_app.client.wire import TooLarge, WireError
+
+SOCKETS = 16_384  # of all fleets in a process together
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +78,7 @@ class Fleet:
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
 
     def __enter__(self) -> Self:
+        _allow_sockets()
         self._thread.start()
         self._ready.wait()
         return self
@@ -84,10 +88,9 @@ class Fleet:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    def submit(self, job: Push | Look) -> None:
-        """Start the job now."""
-        work = self._push(job) if isinstance(job, Push) else self._look(job)
-        self._loop.call_soon_threadsafe(self._start, work)
+    def submit(self, *jobs: Push | Look) -> None:
+        """Start the jobs now."""
+        self._loop.call_soon_threadsafe(self._start, jobs)
 
     def results(self, *, timeout: float) -> list[Pushed | Looked]:
         """Wait at most `timeout` seconds for the first result, then return all there are."""
@@ -111,10 +114,11 @@ class Fleet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _start(self, jobs: Sequence[Push | Look]) -> None:
+        for job in jobs:
+            task = self._loop.create_task(self._push(job) if isinstance(job, Push) else self._look(job))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _look(self, job: Look) -> None:
         with self._line(job.target) as line:
@@ -145,6 +149,13 @@ class Fleet:
 
     def _line(self, target: Target) -> _Line:
         return _Line(target, connect_timeout=self._connect, read_timeout=self._read)
+
+
+def _allow_sockets() -> None:
+    """A process may open 1,024 files where nobody said otherwise, and instances that hang hold a connection each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < SOCKETS and (hard < 0 or hard > soft):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (SOCKETS if hard < 0 else min(hard, SOCKETS), hard))
 
 
 class _Line:

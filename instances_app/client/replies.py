@@ -72,7 +72,8 @@ def classify(status: int, headers: Mapping[str, str], content: bytes, *, started
     body = _object(content)
     code = str(body.get("code") or "")
     code = code if CODE.match(code) else ""
-    said = printable(body.get("error") or body.get("detail") or "")
+    words = body.get("error") or body.get("detail")
+    said = printable(words) if words else ""
     if 200 <= status < 300:
         if body:
             return Reply(Outcome.OK, status, body, said, code, elapsed_ms=elapsed)
@@ -109,7 +110,7 @@ def printable(value: object, limit: int = 300) -> str:
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(content)
+        body = json.loads(content.decode())  # json would look for UTF-16 first
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

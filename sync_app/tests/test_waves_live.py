@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import urllib.request
 from collections import Counter
@@ -15,11 +16,12 @@ import pytest
 from django.utils import timezone
 from webhook_agent import protocol
 
-from console import live, testing
+from console import live, sealing, testing
 from console.testing import Cast, ended
 from console.testing_processes import Process, SampleInstance, until
 from instances_app import registry
-from sync_app import rollbacks, rollout_control, rollouts
+from instances_app.models import Instance
+from sync_app import push, rollbacks, rollout_control, rollouts
 from sync_app.models import Rollout
 from sync_app.tests.attempts import states
 
@@ -238,3 +240,32 @@ def test_a_pause_stops_the_sending_within_what_is_on_the_wire(worker_process: Pr
     until(lambda: ended(rollout), what="the rollout's end")
     assert rollout.state == "succeeded"
     assert sorted(crowd.pushed) == sorted(states(rollout))
+
+
+def test_instances_that_hang_do_not_hold_up_the_others(worker_process: Process, crowd: Crowd) -> None:
+    worker_process.kill()
+    worker_process.environment["CONSOLE_READ_SECONDS"] = "60"  # nobody gives up on them during this test
+    worker_process.start()
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    number = 4 * push.WINDOW + 20  # more than its four threads wait for together
+    with socket.create_server(("127.0.0.1", 0), backlog=number) as black_hole:  # connects, never answers
+        address = f"http://127.0.0.1:{black_hole.getsockname()[1]}"
+        Instance.objects.bulk_create(
+            Instance(
+                environment=cast.environment,
+                name=f"hangs{index}",
+                base_url=f"{address}/{index}",
+                token_sealed=sealing.seal("t0ken"),
+            )
+            for index in range(number)
+        )
+        for index in range(3):
+            testing.instance(cast.environment, f"z{index}", f"{crowd.base_url}/z{index}", "t0ken")
+        cast.environment.instances.update(info={"capabilities": ["batch"]})
+
+        rollout = rollouts.publish(testing.draft(cast.environment, actor=cast.olga, webhooks=NEW), actor=cast.olga)
+
+        until(lambda: Counter(states(rollout).values())["verified"] == 3, what="the three that answer")
+        assert Counter(states(rollout).values()) == {"verified": 3, "sending": number}
+        worker_process.kill()  # before the black hole closes

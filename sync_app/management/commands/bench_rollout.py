@@ -33,7 +33,7 @@ from console.embedded.children import Child, die_with_parent
 from console.models import User
 from console.sealing import seal
 from instances_app.models import Environment, Instance, Kind
-from sync_app import rollouts
+from sync_app import rollouts, tasks
 from sync_app.bench import fleet, references
 from sync_app.models import FINAL, Delivery, DeliveryState
 
@@ -217,10 +217,22 @@ def _workers(number: int, folder: Path) -> Iterator[list[int]]:
             if time.monotonic() > deadline:
                 raise RuntimeError("The workers did not start.")
             time.sleep(0.05)
+        _warm_up()
         yield [child.process.pid for child in children if child.process is not None]
     finally:
         for child in children:
             child.stop()
+
+
+def _warm_up() -> None:
+    """One tick, there and back: a console that runs has its ways to the broker and the database open."""
+    live.connection().delete(live.HEARTBEAT_KEY)
+    tasks.tick.delay()
+    deadline = time.monotonic() + 60
+    while live.heartbeat() is None:
+        if time.monotonic() > deadline:
+            raise RuntimeError("No worker carried out a task.")
+        time.sleep(0.05)
 
 
 def _cpu(pid: int) -> float:
