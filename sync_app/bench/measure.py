@@ -22,7 +22,7 @@ from console.sealing import seal
 from instances_app.models import Environment, Instance, Kind
 from sync_app import rollout_control, rollouts
 from sync_app.bench import fleet, references, stage
-from sync_app.models import FINAL, Delivery, DeliveryState, Rollout
+from sync_app.models import UNFINISHED, Delivery, DeliveryState, Rollout
 
 TOKEN = "bench-token"  # noqa: S105 - of the simulated fleet
 ENTRIES = 220  # webhooks; makes a document of about 60 KB
@@ -114,7 +114,7 @@ def _rollout(change: Change, processes: list[int], setting: Setting) -> Run:
     cpu, started = sum(map(stage.cpu_seconds, processes)), time.perf_counter()
     rollout = rollouts.publish(change, actor=change.author)
     deliveries = Delivery.objects.filter(rollout=rollout)
-    unfinished = deliveries.exclude(state__in=FINAL)
+    unfinished = deliveries.filter(state__in=UNFINISHED)
     verified_s = 0.0
     while unfinished.exists() and time.perf_counter() - started < DEADLINE:
         if setting.hang and not verified_s:
