@@ -147,12 +147,17 @@ class Group:
     silent: int  # not heard of lately: unknown
     names: list[str]  # the first NAMED, those that are open first
     ids: list[int]  # of all of them
-    open_ids: list[int]
+    sure_ids: list[int]  # of those that are open, by more than one report
     aside_ids: list[int]  # ignored or snoozed
 
     @property
     def more(self) -> int:
         return self.total - len(self.names)
+
+    @property
+    def once(self) -> int:
+        """Open by a single report, which may have been on its way while a rollout sent."""
+        return self.open - len(self.sure_ids)
 
 
 def groups(bundle: Bundle | None) -> list[Group]:
@@ -168,7 +173,7 @@ def groups(bundle: Bundle | None) -> list[Group]:
             count(*) FILTER (WHERE NOT fresh),
             (array_agg(name ORDER BY ({open_}) DESC, name))[1:{NAMED}],
             array_agg(instance_id),
-            coalesce(array_agg(instance_id) FILTER (WHERE {open_}), ARRAY[]::bigint[]),
+            coalesce(array_agg(instance_id) FILTER (WHERE {open_} AND seen_twice), ARRAY[]::bigint[]),
             coalesce(array_agg(instance_id) FILTER (WHERE {aside}), ARRAY[]::bigint[])
         FROM drifting GROUP BY kind, short
         ORDER BY open DESC, count(*) DESC, kind DESC, short""",
@@ -197,9 +202,9 @@ def drifted(bundle: Bundle | None, instances: Collection[int]) -> set[int]:
 
 
 def count(bundle: Bundle | None) -> int:
-    """How many instances drift that nobody has set aside; one query."""
-    open_ones = "SELECT count(DISTINCT instance_id) FROM drifting WHERE fresh AND NOT ignored AND NOT snoozed"
-    return next((int(row[0]) for row in _rows(bundle, open_ones)), 0)
+    """How many instances surely drift that nobody has set aside; one query."""
+    sure = "WHERE fresh AND seen_twice AND NOT ignored AND NOT snoozed"
+    return next((int(row[0]) for row in _rows(bundle, f"SELECT count(DISTINCT instance_id) FROM drifting {sure}")), 0)
 
 
 def _rows(

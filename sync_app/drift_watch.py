@@ -72,6 +72,8 @@ def _news(environment: Environment, groups: Mapping[tuple[str, str], Group]) -> 
     standing = {(one.kind, one.short): one for one in Drift.objects.filter(environment=environment, ended_at=None)}
     news: list[tuple[Drift, Group | None]] = [(one, None) for key, one in standing.items() if key not in groups]
     for key, group in groups.items():
+        if key not in standing and not group.sure_ids:
+            continue
         found = standing.get(key) or Drift(environment=environment, kind=group.kind, short=group.short)
         if found.pk is None or _told(found, group) != found.instances:
             found.digest = group.digest
@@ -80,16 +82,19 @@ def _news(environment: Environment, groups: Mapping[tuple[str, str], Group]) -> 
 
 
 def _told(found: Drift, group: Group) -> list[int]:
-    """Whom people know of after this: who is open, and who was before and is silent now."""
+    """Whom people know of after this: who surely drifts, and who did before and is silent now.
+
+    A single report tells nobody: it may have been on its way while a rollout sent, and be older than the push.
+    """
     before = set(found.instances) & set(group.ids) - set(group.aside_ids)
-    return sorted(before | set(group.open_ids))
+    return sorted(before | set(group.sure_ids))
 
 
 def _write(environment: Environment, news: list[tuple[Drift, Group | None]]) -> None:
     """All of it in a few statements: a fleet may drift in as many ways as it has instances."""
     over = [found.pk for found, group in news if group is None]
     Drift.objects.filter(pk__in=over).update(ended_at=timezone.now())
-    new = {(found.kind, found.short): set(group.open_ids) - set(found.instances) for found, group in news if group}
+    new = {(found.kind, found.short): set(group.sure_ids) - set(found.instances) for found, group in news if group}
     going = [(found, group) for found, group in news if group]
     for found, group in going:
         found.instances = _told(found, group)

@@ -52,7 +52,7 @@ def of(environment: Environment) -> Heartbeat:
     if last is None:
         return Heartbeat(None)
     age = timezone.now() - last.finished_at
-    late = age > longest()
+    late = _is_late(last)
     return Heartbeat(last.finished_at, last.asked, last.answered, last.seconds, late, _span(age) if late else "")
 
 
@@ -63,12 +63,9 @@ def longest() -> timedelta:
 
 def missing() -> list[str]:
     """The environments whose instances nobody has asked for too long, by name."""
-    before = timezone.now() - longest()
-    waiting = Instance.objects.active().filter(created_at__lt=before)
-    lately = CheckRound.objects.filter(finished_at__gte=before)
-    found = Environment.objects.filter(pk__in=waiting.values("environment")).exclude(
-        pk__in=lately.values("environment")
-    )
+    waiting = Instance.objects.active().filter(created_at__lt=timezone.now() - longest()).values("environment")
+    lately = [one.environment_id for one in CheckRound.objects.all() if not _is_late(one)]
+    found = Environment.objects.filter(pk__in=waiting).exclude(pk__in=lately)
     return list(found.order_by("name").values_list("name", flat=True))
 
 
@@ -77,6 +74,11 @@ def oldest() -> datetime | None:
     with_instances = Instance.objects.active().values("environment")
     rounds = CheckRound.objects.filter(environment__in=with_instances).order_by("finished_at")
     return rounds.values_list("finished_at", flat=True).first()
+
+
+def _is_late(last: CheckRound) -> bool:
+    """A fleet of which many hang takes longer than a round should; the next one is under way then."""
+    return timezone.now() - last.finished_at > longest() + timedelta(seconds=last.seconds)
 
 
 def _span(age: timedelta) -> str:

@@ -315,3 +315,17 @@ def test_overwriting_reaches_no_further_than_what_was_approved() -> None:
     assert answer.status_code == 422
     assert "was not approved for i1" in answer.content.decode()
     assert page.post(address, ticked(cast, "i0", sure="yes")).status_code == 302
+
+
+def test_a_single_report_is_shown_and_tells_nobody() -> None:
+    """A check that was on its way during a push may report what was there before it."""
+    cast = drifts.fleet(2)
+    drifts.change(one(cast), times=1)
+    drift_watch.note(cast.environment)
+    assert not Drift.objects.exists()
+    assert counted(cast) == 0
+    assert "reported only once so far" in page_of(cast).get(url("drift")).content.decode()
+    drifts.change(one(cast), times=1)
+    drift_watch.note(cast.environment)
+    assert AuditEvent.objects.get(action="drift.found").data["names"] == ["i0"]
+    assert counted(cast) == 1
