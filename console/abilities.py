@@ -31,6 +31,7 @@ WORDS = {
     "rollout.continue": "continue a halted rollout",
     "rollout.roll_back": "roll a rollout back",
     "rollout.unblock": "lift the block of what was rolled back",
+    "drift.set_aside": "ignore or snooze drift",
 }
 
 

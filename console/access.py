@@ -49,6 +49,9 @@ VERBS: dict[str, frozenset[str]] = {
     # To content that was desired before by the environment's rules, so it needs no second person.
     "rollout.roll_back": WORKERS,
     "rollout.unblock": SIGNERS,
+    # To ignore or snooze: no status changes by it, nobody is told for a while. Overwriting is rollout.start, adopting
+    # change.edit, reading what is there instance.check.
+    "drift.set_aside": WORKERS | SIGNERS,
 }
 
 

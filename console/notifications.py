@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 LOUD = frozenset(
     {
         "bundle.block_lifted",
+        "drift.found",
+        "drift.found_many",
+        "drift.heal_stopped",
         "environment.loosened",
         "glass.broken",
         "glass.reviewed",

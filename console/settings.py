@@ -87,6 +87,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "console.context.page",
+                "sync_app.drift_views.count",
             ],
         },
     }
@@ -225,6 +226,7 @@ OBSERVE_SECONDS = env_int("CONSOLE_OBSERVE_SECONDS", 30, minimum=1)
 STALE_SECONDS = env_int("CONSOLE_STALE_SECONDS", 120, minimum=2)
 
 CELERY_BROKER_URL = celery_broker(REDIS_URL)
+CELERY_IMPORTS = ["sync_app.drift_tasks"]  # beside each app's tasks: it starts rollouts, which need those
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False  # a wake-up that cannot be sent is beat's job, not the request's
 # Acknowledged on receipt: a message is only a wake-up, beat finds what a lost one leaves behind, and a late
@@ -252,6 +254,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "sync_app.tasks.observe_all",
         "schedule": float(OBSERVE_SECONDS),
         "options": {"expires": float(OBSERVE_SECONDS)},
+    },
+    "drift": {
+        "task": "sync_app.drift_tasks.watch_drift",
+        "schedule": float(TICK_SECONDS),
+        "options": {"expires": float(TICK_SECONDS)},
     },
     "checkpoint": {
         "task": "console.tasks.checkpoint",

@@ -65,6 +65,10 @@ class Environment(models.Model):
         Group, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     plan = models.JSONField(default=dict, blank=True)  # plans.Plan.of reads it; empty: all at once
+    # Whether the console repairs drift here by itself, and how often at most; `instances_app.healing` changes it.
+    self_heal = models.BooleanField(default=False)
+    heals_per_instance = models.PositiveSmallIntegerField(default=3)  # repairs of one instance in 24 hours
+    heals_per_hour = models.PositiveSmallIntegerField(default=10)  # repairs in the whole environment in one hour
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = EnvironmentQuerySet.as_manager()
@@ -75,6 +79,9 @@ class Environment(models.Model):
             models.CheckConstraint(
                 condition=Q(approvals__gte=1, approvals_high__gte=F("approvals"), approvals_high__lte=MOST_APPROVALS),
                 name="environment_approvals_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(heals_per_instance__gte=1, heals_per_hour__gte=1), name="environment_heals_known"
             ),
         ]
 

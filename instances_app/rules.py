@@ -85,8 +85,13 @@ def change(environment: Environment, rules: Rules, *, reason: str = "", actor: U
         environment.protected = rules.protected
         environment.approvals, environment.approvals_high = rules.approvals, rules.approvals_high
         environment.approvers_group = rules.group
-        environment.save(update_fields=["protected", "approvals", "approvals_high", "approvers_group"])
+        healed = environment.self_heal and rules.protected and not before.protected
+        if healed:
+            environment.self_heal = False  # to be switched on there as a decision of its own
+        environment.save(update_fields=["protected", "approvals", "approvals_high", "approvers_group", "self_heal"])
         more: dict[str, Any] = {"looser": looser, "reason": review.reason, "review": review.pk} if review else {}
+        if healed:
+            more["self_heal"] = "switched off"
         audit.record(
             "environment.loosened" if review else "environment.changed",
             actor=actor,

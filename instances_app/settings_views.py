@@ -1,4 +1,4 @@
-"""An environment's settings: its rules, its plan, and who holds which role."""
+"""An environment's settings: its rules, its plan, self-heal, and who holds which role."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
 from console.models import RoleBinding
-from instances_app import plans, rules
+from instances_app import healing, plans, rules
+from instances_app.healing_forms import SelfHealForm
 from instances_app.models import Environment
 from instances_app.plan_forms import PlanForm
 from instances_app.plans import Plan
@@ -21,17 +22,21 @@ from instances_app.shortcuts import get_environment
 
 @require_http_methods(["GET", "POST"])
 def environment_settings(request: ConsoleRequest, environment: str) -> HttpResponse:
-    """Two forms; `rules` is in the first only."""
+    """Three forms; `rules` is in the first only, `heal` in the last."""
     found = get_environment(request.user, environment, needs="environment.change")
     instances = list(found.instances.active().only("name", "labels"))
     sent = request.POST if request.method == "POST" else None
     rules_form = RulesForm(sent if sent and "rules" in sent else None, rules=rules.Rules.of(found))
-    plan_form = PlanForm(
-        sent if sent and "rules" not in sent else None, instances=instances, plan=Plan.of(found.plan), prefix="plan"
+    heal_form = SelfHealForm(
+        sent if sent and "heal" in sent else None, heal=healing.SelfHeal.of(found), protected=found.protected
     )
+    of_plan = sent if sent and not {"rules", "heal"} & set(sent) else None
+    plan_form = PlanForm(of_plan, instances=instances, plan=Plan.of(found.plan), prefix="plan")
     done = None
     if rules_form.is_bound:
         done = _change_rules(request, found, rules_form)
+    elif heal_form.is_bound:
+        done = _set_heal(request, found, heal_form)
     elif plan_form.is_bound and "preview" not in request.POST:
         done = _set_plan(request, found, plan_form)
     if done is not None:
@@ -44,6 +49,7 @@ def environment_settings(request: ConsoleRequest, environment: str) -> HttpRespo
         "bindings": bindings,
         "rules_form": rules_form,
         "plan_form": plan_form,
+        "heal_form": heal_form,
         "plan": shown,
         "waves": plans.names(shown, instances),
         "previewed": plan_form.is_bound,
@@ -73,4 +79,16 @@ def _set_plan(request: ConsoleRequest, environment: Environment, form: PlanForm)
         form.add_error(None, str(refusal))
         return None
     messages.success(request, f"Rollouts in {environment} follow this plan from now on.")
+    return redirect("instances:environment-settings", environment.name)
+
+
+def _set_heal(request: ConsoleRequest, environment: Environment, form: SelfHealForm) -> HttpResponse | None:
+    if not form.is_valid():
+        return None
+    try:
+        healing.change(environment, form.heal(), reason=form.cleaned_data["reason"], actor=request.user)
+    except Refused as refusal:
+        form.add_error(None, str(refusal))
+        return None
+    messages.success(request, f"Self-heal of {environment} is {'on' if form.heal().on else 'off'}.")
     return redirect("instances:environment-settings", environment.name)

@@ -26,8 +26,11 @@ def published_by(bundle: Bundle) -> Change | None:
 def refuse(
     bundle: Bundle, *, environment: Environment, cause: str, actor: User | None, chosen: Collection[int]
 ) -> None:
-    """For a sync or a retry of what is desired. The caller holds the environment's lock."""
-    if not environment.protected or cause not in {Cause.SYNC, Cause.RETRY} or actor is None:
+    """For a sync, a retry or a repair of what is desired; self-heal, which is nobody, repairs only what was proven.
+
+    The caller holds the environment's lock.
+    """
+    if not environment.protected or cause not in {Cause.SYNC, Cause.RETRY, Cause.REPAIR} or actor is None:
         return
     last = Rollout.objects.filter(environment=environment, bundle=bundle).order_by("-number").first()
     if last is not None and last.halt_reason and last.author_id == actor.pk:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Iterable
 
 from django.conf import settings
@@ -9,8 +11,9 @@ from django.db import connection
 
 from console import live
 from instances_app import observations
-from instances_app.client import Fleet, Look, Looked
+from instances_app.client import Fleet, Look, Looked, Outcome
 from instances_app.models import Instance
+from sync_app import heartbeat
 
 ROUND_LOCK = 0x57434B4C  # one round of everything at a time; the next beat comes anyway
 FLUSH_SECONDS = 0.25
@@ -24,17 +27,28 @@ def run(environment_id: int | None = None) -> int:
     """
     instances = Instance.objects.active().order_by("pk")
     if environment_id is not None:
-        return ask(instances.filter(environment_id=environment_id))
+        return _round(instances.filter(environment_id=environment_id))
     if not _try_lock():
         return 0
     try:
-        return ask(instances)
+        return _round(instances)
     finally:
         _unlock()
 
 
-def ask(instances: Iterable[Instance]) -> int:
-    """Look at these, and keep the answers. How many were asked."""
+def _round(instances: Iterable[Instance]) -> int:
+    """Ask all of these, and keep that it was done."""
+    started, chosen = time.monotonic(), list(instances)
+    answered: Counter[int] = Counter()
+    asked = ask(chosen, answered)
+    heartbeat.record(
+        Counter(instance.environment_id for instance in chosen), answered, seconds=time.monotonic() - started
+    )
+    return asked
+
+
+def ask(instances: Iterable[Instance], heard: Counter[int] | None = None) -> int:
+    """Look at these, and keep the answers. How many were asked; `heard` counts who answered, by environment."""
     waiting = list(instances)
     environment_of = {instance.pk: instance.environment_id for instance in waiting}
     waiting.reverse()
@@ -48,6 +62,8 @@ def ask(instances: Iterable[Instance]) -> int:
             looks = [look for look in fleet.results(timeout=FLUSH_SECONDS) if isinstance(look, Looked)]
             observations.record_looks(looks)
             answered += len(looks)
+            if heard is not None:
+                heard.update(environment_of[look.key] for look in looks if look.versions.outcome == Outcome.OK)
         for touched_id in {environment_of[look.key] for look in looks}:
             live.ping(touched_id, "fleet")
     return answered

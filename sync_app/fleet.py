@@ -16,11 +16,12 @@ from webhook_agent import protocol
 from configs_app import documents
 from configs_app.models import Bundle
 from instances_app.models import Environment, Instance, Observation, is_fresh
-from sync_app.models import Delivery, DeliveryState
+from sync_app import drift
+from sync_app.models import Delivery
 
 IN_SYNC = "in sync"  # fresh reports of our digests, for every document of the bundle
 OUT_OF_SYNC = "out of sync"  # something else, and we know why: it was never sent, or a rollout ended without proof
-DRIFTED = "drifted"  # it ran our bundle and now reports something else, and no rollout explains it
+DRIFTED = "drifted"  # it reports what no rollout left there (sync_app/drift.py)
 UNKNOWN = "unknown"  # no report, or one too old to believe
 CONFIG_WORDS = (DRIFTED, OUT_OF_SYNC, UNKNOWN, IN_SYNC)  # what needs a person first
 
@@ -57,19 +58,9 @@ def rows_for(instances: list[Instance], bundle: Bundle | None) -> list[Row]:
         .order_by("instance_id", "-pk")
         .distinct("instance_id")
     }
-    had: dict[int, set[str]] = {}  # the documents that it has run since they are desired, and does not any more
-    for kind, digest in wanted.items():
-        if bundle is not None:
-            left = Observation.objects.filter(
-                instance_id__in=ids,
-                kind=kind,
-                digest__in=[digest, protocol.short(digest)],
-                until__gt=bundle.created_at,
-            )
-            for instance_id in left.values_list("instance_id", flat=True):
-                had.setdefault(instance_id, set()).add(kind)
+    drifted = drift.drifted(bundle, ids)
     return [
-        _row(instance, wanted, seen.get(instance.pk, {}), last.get(instance.pk), bundle, had.get(instance.pk, set()))
+        _row(instance, wanted, seen.get(instance.pk, {}), last.get(instance.pk), instance.pk in drifted)
         for instance in instances
     ]
 
@@ -85,8 +76,7 @@ def _row(
     wanted: Mapping[str, str],
     seen: Mapping[str, Observation],
     delivery: Delivery | None,
-    bundle: Bundle | None,
-    had: set[str],
+    drifted: bool,
 ) -> Row:
     times = [seen[kind].seen_at for kind in wanted if kind in seen]
     at = min(times) if times else None
@@ -97,24 +87,6 @@ def _row(
         config = UNKNOWN
     elif not differs:
         config = IN_SYNC
-    elif _explained(delivery, bundle) or not (had.intersection(differs) or _was_verified(delivery, bundle)):
-        config = OUT_OF_SYNC
     else:
-        config = DRIFTED
+        config = DRIFTED if drifted else OUT_OF_SYNC
     return Row(instance, config, at, differs, instance.health_word, delivery)
-
-
-def _explained(delivery: Delivery | None, bundle: Bundle | None) -> bool:
-    """The last delivery was of today's bundle and has not ended in proof: that is why it differs."""
-    if delivery is None or bundle is None or delivery.rollout.bundle_id != bundle.pk:
-        return False
-    return delivery.state != DeliveryState.VERIFIED
-
-
-def _was_verified(delivery: Delivery | None, bundle: Bundle | None) -> bool:
-    return (
-        delivery is not None
-        and bundle is not None
-        and delivery.rollout.bundle_id == bundle.pk
-        and delivery.state == DeliveryState.VERIFIED
-    )

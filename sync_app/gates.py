@@ -137,13 +137,16 @@ def _health(rollout: Rollout, since: datetime) -> Condition:
     asked = {one.pk for one in instances if one.health_at and one.health_at >= since and is_fresh(one.health_at)}
     ill = [f"{one} is {one.health}" for one in instances if one.pk in asked and one.health != Health.HEALTHY]
     wanted = rollout.bundle.digests()
-    others = {
-        instance_id
-        for instance_id, kind, digest in Observation.objects.filter(instance__in=asked, until=None).values_list(
-            "instance_id", "kind", "digest"
-        )
-        if kind in wanted and not protocol.same(wanted[kind], digest)
-    }
+    reports = [
+        (instance_id, kind, digest, seen_at)
+        for instance_id, kind, digest, seen_at in Observation.objects.filter(
+            instance__in=asked, until=None
+        ).values_list("instance_id", "kind", "digest", "seen_at")
+        if kind in wanted
+    ]
+    others = {pk for pk, kind, digest, _ in reports if not protocol.same(wanted[kind], digest)}
+    said = Counter(pk for pk, _, _, seen_at in reports if seen_at >= since)  # an older report proves nothing now
+    asked = {one.pk for one in instances if one.pk in asked and said[one.pk] == len(wanted)}
     ill += [f"{one} runs something else again" for one in instances if one.pk in others]
     if not instances:
         return Condition(False, "after the soak none of the verified ones is left to ask")

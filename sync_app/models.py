@@ -9,6 +9,11 @@ from django.db.models import Q
 
 from configs_app.models import Bundle, Change
 from instances_app.models import Environment, Instance
+from sync_app.drift_models import CheckRound as CheckRound
+from sync_app.drift_models import Drift as Drift
+from sync_app.drift_models import LiveCopy as LiveCopy
+from sync_app.drift_models import Repair as Repair
+from sync_app.drift_models import SetAside as SetAside
 
 
 class RolloutState(models.TextChoices):
@@ -23,9 +28,10 @@ class RolloutState(models.TextChoices):
 
 class Cause(models.TextChoices):
     PUBLISH = "publish"  # a change was published
-    SYNC = "sync"  # somebody asked for the desired bundle: first sync, selected, drift repair
+    SYNC = "sync"  # somebody asked for the desired bundle: first sync, selected
     RETRY = "retry"  # the deliveries of an earlier rollout that were not verified
     ROLLBACK = "rollback"  # back to the bundle before, where an earlier rollout has been
+    REPAIR = "repair"  # over a drift; without an author it is self-heal
 
 
 class DeliveryState(models.TextChoices):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from sync_app import history_views, publishing_views, rollout_views, views
+from sync_app import drift_views, history_views, publishing_views, rollout_views, views
 
 app_name = "sync"
 urlpatterns = [
@@ -11,6 +11,17 @@ urlpatterns = [
     path("e/<slug:environment>/rollouts/", views.rollout_list, name="rollouts"),
     path("e/<slug:environment>/history/", history_views.environment_history, name="history"),
     path("e/<slug:environment>/history/export/", history_views.environment_export, name="history-export"),
+    path("e/<slug:environment>/drift/", drift_views.desk, name="drift"),
+    path("e/<slug:environment>/drift/now/", drift_views.desk_now, name="drift-now"),
+    path("e/<slug:environment>/drift/<slug:kind>/<slug:short>/", drift_views.content, name="drift-content"),
+    path("e/<slug:environment>/drift/<slug:kind>/<slug:short>/read/", drift_views.read, name="drift-read"),
+    path("e/<slug:environment>/drift/<slug:kind>/<slug:short>/adopt/", drift_views.adopt, name="drift-adopt"),
+    path(
+        "e/<slug:environment>/drift/<slug:kind>/<slug:short>/overwrite/", drift_views.overwrite, name="drift-overwrite"
+    ),
+    path("e/<slug:environment>/drift/<slug:kind>/<slug:short>/ignore/", drift_views.ignore, name="drift-ignore"),
+    path("e/<slug:environment>/drift/<slug:kind>/<slug:short>/snooze/", drift_views.snooze, name="drift-snooze"),
+    path("set-aside/<int:pk>/end/", drift_views.set_aside_end, name="set-aside-end"),
     path("e/<slug:environment>/waves/", publishing_views.waves_preview, name="waves"),
     path("rollouts/<int:pk>/", rollout_views.rollout, name="rollout"),
     path("rollouts/<int:pk>/progress/", rollout_views.rollout_progress, name="rollout-progress"),

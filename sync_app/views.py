@@ -16,9 +16,9 @@ from configs_app import documents, imports
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
-from instances_app.models import Environment
+from instances_app.models import Environment, is_fresh
 from instances_app.shortcuts import get_environment, get_instance
-from sync_app import fleet, rollouts, tasks
+from sync_app import fleet, heartbeat, rollouts, tasks
 from sync_app.history_views import instance_context
 from sync_app.models import Blocked, Rollout
 
@@ -54,6 +54,7 @@ def _fleet_context(request: ConsoleRequest, environment: Environment) -> dict[st
         "q": request.GET.get("q", ""),
         "differing": sum(row.config != fleet.IN_SYNC for row in rows),
         "running": rollouts.going(environment),
+        "heartbeat": heartbeat.of(environment),
         "now": timezone.now(),
     }
 
@@ -117,7 +118,11 @@ def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
         "may": access.verbs(request.user, found.environment),
         "bundle": bundle,
         "row": row,
-        "proof": [(kind, wanted.get(kind), observed.get(kind)) for kind in sorted({*wanted, *observed}, reverse=True)],
+        "proof": [
+            (kind, wanted.get(kind), seen, seen is not None and is_fresh(seen.seen_at))
+            for kind in sorted({*wanted, *observed}, reverse=True)
+            for seen in [observed.get(kind)]
+        ],
         "deliveries": found.deliveries.select_related("rollout").order_by("-pk")[:HISTORY],
         **instance_context(request, found),
     }

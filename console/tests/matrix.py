@@ -100,6 +100,16 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "sync:verify"): DO_CHECK,
     ("GET", "sync:sync"): WORK,
     ("POST", "sync:sync"): DO_WORK,
+    ("GET", "sync:drift"): READ,
+    ("GET", "sync:drift-now"): READ,
+    ("GET", "sync:drift-content"): READ,
+    ("POST", "sync:drift-read"): DO_CHECK,
+    ("POST", "sync:drift-adopt"): DO_WORK,  # refused: nothing of it is read; says so on the page before
+    ("GET", "sync:drift-overwrite"): WORK,
+    ("POST", "sync:drift-overwrite"): WORK,  # not sure yet
+    ("POST", "sync:drift-ignore"): (403, 422, 422, 422, 403, 404, 302),  # without a reason
+    ("POST", "sync:drift-snooze"): (403, 422, 422, 422, 403, 404, 302),  # without hours
+    ("POST", "sync:set-aside-end"): DO_CHECK,
     ("GET", "sync:history"): READ,
     ("POST", "sync:history-export"): READ,
     ("POST", "sync:instance-history-export"): READ,

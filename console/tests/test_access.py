@@ -17,8 +17,8 @@ from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
 from instances_app import late_reviews
 from instances_app.models import LateReview
-from sync_app import rollouts
-from sync_app.models import Blocked, Cause
+from sync_app import rollouts, set_aside
+from sync_app.models import Blocked, Cause, Drift
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +62,7 @@ def arguments() -> dict[str, list[object]]:
     )
     held = imports.hold(cast.environment, {"webhooks": "{}"}, origin="a test", actor=cast.olga)
     document: list[object] = ["production", "webhooks"]
+    drifted = {"environment": cast.environment, "kind": "webhooks", "digest": "e" * 64, "short": "e" * 16}
     return {
         "environment": ["production"],
         "instance": [instance.pk],
@@ -70,6 +71,8 @@ def arguments() -> dict[str, list[object]]:
         "change": [change.pk],
         "event": [event.pk if event else 0],
         "document": document,
+        "drift": [*document, Drift.objects.create(**drifted).short],
+        "aside": [set_aside.snooze(cast.environment, instances=[instance.pk], hours=1, actor=cast.olga).pk],
         "revision": [*document, 1],
         "schema": ["webhooks", schemas.digest("webhooks")],
         "act": [change.pk, "approve"],
@@ -126,10 +129,15 @@ def which(name: str) -> str | None:
         "sync:blocked-lift": "blocked",
         "sync:rollouts": "environment",
         "sync:history": "environment",
+        "sync:drift": "environment",
+        "sync:drift-now": "environment",
+        "sync:set-aside-end": "aside",
         "sync:history-export": "environment",
     }
     if name in special:
         return special[name]
+    if name.startswith("sync:drift-"):
+        return "drift"
     for kind in ("revision", "environment", "instance", "rollout", "change"):
         if name.split(":")[-1].startswith(kind):
             return kind

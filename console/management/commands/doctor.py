@@ -15,10 +15,11 @@ from django.db.migrations.executor import MigrationExecutor
 from console import audit, audit_proof, checkpoints, live, sealing
 from console.models import AuditEvent
 from instances_app.models import Instance
+from sync_app import heartbeat
 
 
 class Command(BaseCommand):
-    help = "Check database, migrations, Redis, workers, seal keys, the audit chain and its checkpoints."
+    help = "Check database, migrations, Redis, workers, the checker, seal keys, the audit chain and its checkpoints."
 
     def handle(self, *args: Any, **options: Any) -> None:
         checks: dict[str, Callable[[], str]] = {
@@ -26,6 +27,7 @@ class Command(BaseCommand):
             "migrations": _migrations,
             "redis": _redis,
             "workers": _workers,
+            "checker": _checker,
             "seal keys": _seal_keys,
             "audit chain": _audit,
             "checkpoints": _checkpoints,
@@ -74,6 +76,22 @@ def _workers() -> str:
     if age > timedelta(seconds=3 * settings.TICK_SECONDS):
         raise Unwell(f"the last tick was {age.total_seconds():.0f} s ago; are worker and beat running?")
     return f"the last tick was {age.total_seconds():.0f} s ago"
+
+
+def _checker() -> str:
+    """Whether instances are asked what they run, and often enough for an answer to hold until the next."""
+    if settings.STALE_SECONDS <= settings.OBSERVE_SECONDS:
+        raise Unwell(
+            f"CONSOLE_STALE_SECONDS ({settings.STALE_SECONDS}) is not more than CONSOLE_OBSERVE_SECONDS "
+            f"({settings.OBSERVE_SECONDS}): every answer is too old to believe before the next one comes"
+        )
+    if names := heartbeat.missing():
+        span = f"{heartbeat.longest().total_seconds():.0f} s"
+        raise Unwell(f"nobody has asked {', '.join(names)} for {span} and more; are worker and beat running?")
+    at = heartbeat.oldest()
+    return (
+        f"everybody was asked {(datetime.now(UTC) - at).total_seconds():.0f} s ago" if at else "no round of checks yet"
+    )
 
 
 def _seal_keys() -> str:
