@@ -9,6 +9,8 @@ from django.db.models import Q
 
 from configs_app.models import Bundle, Change
 from instances_app.models import Environment, Instance
+from sync_app.dry_run_models import DryAnswer as DryAnswer
+from sync_app.dry_run_models import DryRun as DryRun
 
 
 class RolloutState(models.TextChoices):

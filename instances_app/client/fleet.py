@@ -20,7 +20,8 @@ from typing import Any, Self
 import uvloop
 from webhook_agent import protocol
 
-from instances_app.client import replies, wire
+from instances_app.client import dry, replies, wire
+from instances_app.client.dry import DryPush, DryPushed
 from instances_app.client.replies import Outcome, Reply, Target, silent
 from instances_app.client.wire import TooLarge, WireError
 
@@ -69,7 +70,7 @@ class Fleet:
     def __init__(self, *, connect_timeout: float = 3.0, read_timeout: float = 10.0) -> None:
         self._connect = connect_timeout
         self._read = read_timeout
-        self._results: queue.SimpleQueue[Pushed | Looked] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Pushed | Looked | DryPushed] = queue.SimpleQueue()
         self._ready = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
@@ -84,14 +85,17 @@ class Fleet:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    def submit(self, job: Push | Look) -> None:
+    def submit(self, job: Push | Look | DryPush) -> None:
         """Start the job now."""
-        work = self._push(job) if isinstance(job, Push) else self._look(job)
+        if isinstance(job, DryPush):
+            work = self._dry_push(job)
+        else:
+            work = self._push(job) if isinstance(job, Push) else self._look(job)
         self._loop.call_soon_threadsafe(self._start, work)
 
-    def results(self, *, timeout: float) -> list[Pushed | Looked]:
+    def results(self, *, timeout: float) -> list[Pushed | Looked | DryPushed]:
         """Wait at most `timeout` seconds for the first result, then return all there are."""
-        found: list[Pushed | Looked] = []
+        found: list[Pushed | Looked | DryPushed] = []
         try:
             found.append(self._results.get(timeout=timeout) if timeout > 0 else self._results.get_nowait())
             while True:
@@ -123,6 +127,14 @@ class Fleet:
             if versions.outcome == Outcome.OK:
                 info = await line.request("GET", "instance-info", last=True)
         self._results.put(Looked(job.key, versions, info))
+
+    async def _dry_push(self, job: DryPush) -> None:
+        answer: Reply | None = None
+        with self._line(job.target) as line:
+            info = await line.request("GET", "instance-info")
+            if dry.can_be_asked(info):
+                answer = await line.request("POST", "config-update", body=job.body, last=True)
+        self._results.put(DryPushed(job.key, info, answer))
 
     async def _push(self, job: Push) -> None:
         looked: Reply | None = None
