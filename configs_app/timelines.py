@@ -61,6 +61,10 @@ class Moment:
             return str(data.get("reason", ""))
         if self.event.action == "change.dry_run_finished":
             return words(data.get("answers"))
+        if self.event.action == "change.approved" and data.get("way_back"):
+            found = data.get("way_back_errors")
+            errors = f"{found} error{'' if found == 1 else 's'} by the rules of then" if found else "valid"
+            return f"to be rolled back to {data['way_back']}, {errors}"
         return "approvals given before are void" if data.get("reopened") else ""
 
 
