@@ -71,6 +71,13 @@ def texts(change: Change) -> dict[str, str | None]:
     return _current(change) | {document.kind: document.text for document in changed_documents(change)}
 
 
+def digests(change: Change) -> dict[str, str]:
+    """kind → digest of the same pair; empty for what is no document."""
+    desired = documents.desired(change.environment)
+    own = {document.kind: document.digest for document in changed_documents(change)}
+    return {**(desired.digests() if desired else {}), **own}
+
+
 def findings(document: ChangedDocument) -> list[validation.Finding]:
     """Everything to know about one document of a change, beside the other one; what is accepted says so."""
     found = validation.findings(document.kind, document.text, beside=texts(document.change)[OTHER[document.kind]])

@@ -6,7 +6,7 @@ Many read them and the audit trail keeps some of them for ever, so none may hold
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from configs_app import documents, secrets
 from configs_app.models import Bundle, Change
@@ -44,9 +44,13 @@ def refuse_secrets(words: str, texts: Iterable[str], *, what: str = "reason") ->
 
 def without_secrets(words: str, texts: Iterable[str]) -> str:
     """What was typed, to be shown again after a refusal."""
-    for secret in sorted(secrets_in(words, texts), key=len, reverse=True):
-        words = words.replace(secret, "‹secret›")
-    return words
+    return _hidden(words, secrets_in(words, texts))
+
+
+def hiding(texts: Iterable[str]) -> Callable[[str], str]:
+    """The same for many words beside the same documents, which are read once."""
+    literals = frozenset(_literals(texts))
+    return lambda words: _hidden(words, {secret for secret in literals if _stands_in(secret, words)})
 
 
 def secrets_in(words: str, texts: Iterable[str]) -> set[str]:
@@ -70,6 +74,12 @@ def current(environment: Environment) -> set[str]:
     """The texts of what is current."""
     bundle = documents.desired(environment)
     return {revision.text for revision in bundle.revisions()} if bundle else set()
+
+
+def _hidden(words: str, found: Collection[str]) -> str:
+    for secret in sorted(found, key=len, reverse=True):
+        words = words.replace(secret, "‹secret›")
+    return words
 
 
 def _literals(texts: Iterable[str]) -> Iterator[str]:

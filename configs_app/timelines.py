@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from configs_app.discussion_models import Comment
 from configs_app.models import Change, Revision
+from console.audit_sentences import words
 from console.models import AuditEvent
 
 SHOWN = 200  # of one change, the latest
@@ -16,6 +17,8 @@ WORDS = {
     "change.edited": "edited the documents",
     "change.proposed": "proposed it for approval",
     "change.aimed": "chose where it goes, or its plan",
+    "change.dry_run_started": "started a dry run",
+    "change.dry_run_finished": "ended the dry run",
     "change.approved": "approved it",
     "change.rejected": "rejected it",
     "change.rebased": "kept the text and put it on today’s base",
@@ -56,6 +59,12 @@ class Moment:
         data = self.event.data
         if self.event.action == "change.rejected":
             return str(data.get("reason", ""))
+        if self.event.action == "change.dry_run_finished":
+            return words(data.get("answers"))
+        if self.event.action == "change.approved" and data.get("way_back"):
+            found = data.get("way_back_errors")
+            errors = f"{found} error{'' if found == 1 else 's'} by the rules of then" if found else "valid"
+            return f"to be rolled back to {data['way_back']}, {errors}"
         return "approvals given before are void" if data.get("reopened") else ""
 
 

@@ -20,6 +20,7 @@ WORDS = {
     "instance.check": "ask instances what they run",
     "change.edit": "edit documents and propose changes",
     "change.review": "approve or reject changes of others",
+    "change.dry_run": "try changes out with a dry run",
     "change.comment": "comment on changes",
     "finding.accept": "accept findings",
     "change.publish": "publish changes",

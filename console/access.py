@@ -37,6 +37,7 @@ VERBS: dict[str, frozenset[str]] = {
     "change.edit": WORKERS,
     "change.comment": PEOPLE,
     "change.review": SIGNERS,
+    "change.dry_run": WORKERS | SIGNERS,  # nothing changes anywhere, but every instance is asked
     "finding.accept": WORKERS | SIGNERS,
     "change.publish": WORKERS,
     "change.break_glass": ADMINS,  # publish without waiting for approvals; opens a late review

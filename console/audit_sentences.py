@@ -21,6 +21,8 @@ SENTENCES = {
     "change.comment_resolved": "marked a comment on “{target}” as resolved",
     "change.comment_withdrawn": "withdrew a comment on “{target}”",
     "change.commented": "commented on “{target}”",
+    "change.dry_run_finished": "ended a dry run of “{target}”: {answers}",
+    "change.dry_run_started": "started a dry run of “{target}”, instances: {instances}",
     "change.edited": "edited “{target}”",
     "change.merged": "merged “{target}” with what was current",
     "change.opened": "opened the change “{target}”",

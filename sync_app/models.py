@@ -14,6 +14,8 @@ from sync_app.drift_models import Drift as Drift
 from sync_app.drift_models import LiveCopy as LiveCopy
 from sync_app.drift_models import Repair as Repair
 from sync_app.drift_models import SetAside as SetAside
+from sync_app.dry_run_models import DryAnswer as DryAnswer
+from sync_app.dry_run_models import DryRun as DryRun
 
 
 class RolloutState(models.TextChoices):

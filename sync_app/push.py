@@ -16,7 +16,7 @@ from webhook_agent import protocol
 
 from configs_app import proposals
 from console import sealing
-from instances_app.client import Fleet, Looked, Outcome, Push, Pushed, Reply, Target
+from instances_app.client import DryPushed, Fleet, Looked, Outcome, Push, Pushed, Reply, Target
 from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
 from sync_app import deliveries, waves
@@ -49,7 +49,7 @@ def run(rollout_id: int) -> bool:
             since.update(dict.fromkeys((claim.id for claim in claims), time.monotonic()))
             jobs = payload.jobs(claims)
             fleet.submit(*(job for job in jobs if isinstance(job, Push)))
-            results: list[Pushed | Looked] = [job for job in jobs if isinstance(job, Pushed)]
+            results: list[Pushed | Looked | DryPushed] = [job for job in jobs if isinstance(job, Pushed)]
             claims = []
             results += fleet.results(timeout=0 if results else FLUSH_SECONDS)
             if results and len(results) < len(held):

@@ -6,22 +6,20 @@ it brings was the environment's desired state before, by its rules. It is looked
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from configs_app import documents, reasons, validation
-from configs_app.models import Bundle, Revision, RevisionSource
-from configs_app.validation import Level
+from configs_app import bundle_check, contents, documents, reasons
+from configs_app.models import Bundle, Change, Revision, RevisionSource
 from console import audit
 from console.errors import Refused
 from console.models import User
-from instances_app.models import OTHER, Environment
+from instances_app.models import Environment
 from instances_app.plans import Plan
 from sync_app import alone, blocklist, rollouts
+from sync_app.blocklist import Pair
 from sync_app.models import WAITING, Cause, Delivery, DeliveryState, Rollout
 
 SHOWN = 5  # errors
@@ -46,7 +44,8 @@ def way_back(rollout: Rollout) -> Way:
 
     An error is no obstacle in a content that an instance has read back to us: it was there when it ran.
     """
-    bundle = _before(rollout.environment, rollout.bundle)
+    earlier = Bundle.objects.filter(number__lt=rollout.bundle.number)
+    bundle = _newest(earlier, rollout.environment, other_than=blocklist.pair(rollout.bundle))
     if bundle is None:
         return Way(None, "there is no earlier bundle to go back to")
     desired = documents.desired(rollout.environment)
@@ -55,7 +54,24 @@ def way_back(rollout: Rollout) -> Way:
     dropped = [kind for kind in rollout.bundle.digests() if kind not in bundle.digests()]
     if dropped:
         return Way(bundle, f"{bundle} had no {dropped[0]} yet; write the ones that are wanted as a change")
-    errors = _errors(*(revision.pk for revision in bundle.revisions()))
+    return _judged(bundle)
+
+
+def way_back_from(change: Change) -> Way:
+    """Where a rollout of this change could be rolled back to, were it published now."""
+    digests = contents.digests(change)
+    pair = digests.get("webhooks", ""), digests.get("connections", "")
+    bundle = _newest(Bundle.objects.all(), change.environment, other_than=pair)
+    if bundle is None:
+        return Way(None, "there is no bundle to go back to; this would be the first")
+    added = [kind for kind in digests if kind not in bundle.digests()]
+    if added:
+        return Way(bundle, f"{bundle} has no {added[0]} yet")
+    return _judged(bundle)
+
+
+def _judged(bundle: Bundle) -> Way:
+    errors = bundle_check.errors(bundle)
     ran = Delivery.objects.filter(rollout__bundle__in=_same(bundle), state=DeliveryState.VERIFIED).exists()
     if errors and not ran:
         return Way(bundle, f"{bundle} has errors by today's rules and never ran: {errors[0]}", errors)
@@ -133,19 +149,19 @@ def roll_back(rollout: Rollout, *, actor: User, reason: str) -> Rollout:
     return started
 
 
-def _before(environment: Environment, bundle: Bundle) -> Bundle | None:
-    """The newest earlier bundle with another content that was never blocked.
+def _newest(bundles: QuerySet[Bundle], environment: Environment, *, other_than: Pair) -> Bundle | None:
+    """The newest of these with another content that was never blocked.
 
     Also not after its block was lifted: that lets the content come by the ordinary ways, with approvals.
     """
-    earlier = (
-        Bundle.objects.filter(environment=environment, number__lt=bundle.number)
+    found = (
+        bundles.filter(environment=environment)
         .select_related("webhooks__document", "connections__document")
         .defer("webhooks__content_sealed", "connections__content_sealed")
         .order_by("-number")
     )
-    unwanted = blocklist.ever(environment) | {blocklist.pair(bundle)}
-    return next((one for one in earlier.iterator(chunk_size=20) if blocklist.pair(one) not in unwanted), None)
+    unwanted = blocklist.ever(environment) | {other_than}
+    return next((one for one in found.iterator(chunk_size=20) if blocklist.pair(one) not in unwanted), None)
 
 
 def _same(bundle: Bundle) -> QuerySet[Bundle]:
@@ -159,17 +175,3 @@ def _same(bundle: Bundle) -> QuerySet[Bundle]:
 def _is_current(environment: Environment, revision: Revision) -> bool:
     current = documents.current(environment, revision.document.kind)
     return current is not None and current.digest == revision.digest
-
-
-@lru_cache(maxsize=64)
-def _errors(*revision_ids: int) -> tuple[str, ...]:
-    """What the rules find wrong in these revisions together. Neither changes while a process lives."""
-    texts = {r.document.kind: r.text for r in Revision.objects.filter(pk__in=revision_ids).select_related("document")}
-    return tuple(_in_words(texts))
-
-
-def _in_words(texts: dict[str, str]) -> Iterable[str]:
-    for kind, text in texts.items():
-        for finding in validation.findings(kind, text, beside=texts.get(OTHER[kind])):
-            if finding.level == Level.ERROR:
-                yield f"{kind}, line {finding.line}: {finding.message}"

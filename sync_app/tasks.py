@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from console import live
-from sync_app import checks, deliveries, gates, push, waves
+from sync_app import checks, deliveries, dry_answers, dry_run_turn, gates, push, waves
 from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
 
 
@@ -31,6 +31,12 @@ def check_wave(rollout_id: int) -> None:
 
 
 @shared_task
+def dry_run_batch(run_id: int) -> None:
+    """Ask who has not been asked yet."""
+    dry_run_turn.run(run_id)
+
+
+@shared_task
 def tick() -> None:
     """The safety net: expired leases, lost wake-ups, gates whose time has come, rollouts that ended unseen."""
     deliveries.expire_leases()
@@ -42,6 +48,8 @@ def tick() -> None:
             check_wave.delay(rollout_id)
         if step.delay == 0.0:
             push_batch.delay(rollout_id)
+    for run_id in dry_answers.resume():
+        dry_run_batch.delay(run_id)
     live.beat()
 
 
@@ -60,6 +68,10 @@ def observe_environment(environment_id: int) -> None:
 def wake(rollout_id: int) -> None:
     """Start workers on a rollout once the transaction has committed; beat does it when the broker is away."""
     transaction.on_commit(lambda: _send(push_batch, rollout_id), robust=True)
+
+
+def wake_dry_run(run_id: int) -> None:
+    transaction.on_commit(lambda: _send(dry_run_batch, run_id), robust=True)
 
 
 def wake_check(environment_id: int) -> None:

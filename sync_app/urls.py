@@ -1,6 +1,6 @@
 from django.urls import path
 
-from sync_app import drift_views, history_views, publishing_views, rollout_views, views
+from sync_app import drift_views, dry_run_views, history_views, publishing_views, rollout_views, views
 
 app_name = "sync"
 urlpatterns = [
@@ -36,5 +36,8 @@ urlpatterns = [
     path("instances/<int:pk>/import/", views.instance_import, name="instance-import"),
     path("instances/<int:pk>/history/export/", history_views.instance_export, name="instance-history-export"),
     path("changes/<int:pk>/publish/", publishing_views.publish, name="publish"),
+    path("changes/<int:pk>/dry-run/", dry_run_views.change_dry_run, name="change-dry-run"),
+    path("dry-runs/<int:pk>/", dry_run_views.dry_run, name="dry-run"),
+    path("dry-runs/<int:pk>/progress/", dry_run_views.dry_run_progress, name="dry-run-progress"),
     path("changes/<int:pk>/break-glass/", publishing_views.break_glass, name="break-glass"),
 ]

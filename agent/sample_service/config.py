@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from webhook_agent import ReloadFailed
+from webhook_agent import Rejected, ReloadFailed
 from webhook_agent.protocol import KINDS
 
 Entries = dict[str, dict[str, Any]]
@@ -42,11 +42,12 @@ MODULES = frozenset(
 class Configuration:
     """What the service runs: the entries it loaded last."""
 
-    def __init__(self, folder: Path, *, lenient: bool = False, refuse: str = "") -> None:
-        """`lenient` passes over entries that are no objects; `refuse` is a reason (see drills)."""
+    def __init__(self, folder: Path, *, lenient: bool = False, refuse: str = "", object_: str = "") -> None:
+        """`lenient` passes over entries that are no objects; `refuse` and `object_` are reasons (see drills)."""
         self.folder = folder
         self._lenient = lenient
         self._refuse = refuse
+        self._object = object_
         self._loaded: dict[str, Entries] = {kind: {} for kind in KINDS}
 
     @property
@@ -68,6 +69,16 @@ class Configuration:
             raise ReloadFailed(refuse)
         self._loaded = {**self._loaded, **fresh}
 
+    def validate(self, kind: str, document: dict[str, Any]) -> None:
+        """What loading it would say, before anything is written. Raises Rejected."""
+        refuse = self._object or _text(self.folder / "object")
+        if refuse:
+            raise Rejected(refuse)
+        try:
+            self._entries(kind, document)
+        except ReloadFailed as failure:
+            raise Rejected(failure.reason) from None
+
     def _read(self, kind: str) -> Entries:
         try:
             found = json.loads(self.path(kind).read_bytes())
@@ -77,6 +88,9 @@ class Configuration:
             raise ReloadFailed(f"Invalid JSON in {kind}.json") from None
         if not isinstance(found, dict):
             raise ReloadFailed(f"{kind}.json must hold an object")
+        return self._entries(kind, found)
+
+    def _entries(self, kind: str, found: dict[str, Any]) -> Entries:
         noun = kind[:-1]
         entries: Entries = {}
         for name, entry in found.items():

@@ -1,6 +1,7 @@
 """Failure drills: switches that make this instance misbehave, for tests and for trying the console out.
 
 SAMPLE_REJECT=reason  or the file DIR/reject  every reload of changed files is refused with this reason
+SAMPLE_OBJECT=reason  or the file DIR/object  the validator refuses every document with this reason
 SAMPLE_HANG=seconds   or the file DIR/hang    a config-update is applied, and answered this much later
 SAMPLE_ALLOW_EMPTY=1                          empty documents are accepted
 SAMPLE_STATE=folder                           where the agent keeps its journal, if not beside the documents

@@ -16,13 +16,17 @@ from webhook_agent.http import App
 def build(folder: Path, *, name: str, tokens: Sequence[str], environ: Mapping[str, str]) -> App:
     """The service with its agent in front. Raises ValueError without a token."""
     configuration = Configuration(
-        folder, lenient=environ.get("SAMPLE_LENIENT") == "1", refuse=environ.get("SAMPLE_REJECT", "")
+        folder,
+        lenient=environ.get("SAMPLE_LENIENT") == "1",
+        refuse=environ.get("SAMPLE_REJECT", ""),
+        object_=environ.get("SAMPLE_OBJECT", ""),
     )
     agent = ConfigAgent(
         webhooks_path=configuration.path("webhooks"),
         connections_path=configuration.path("connections"),
         tokens=tokens,
         reload=configuration.reload,
+        validate=configuration.validate,
         instance_id=name,
         version="sample",
         allow_empty=environ.get("SAMPLE_ALLOW_EMPTY") == "1",

@@ -21,9 +21,11 @@ UPDATE = "/admin/config-update"
 
 
 def load_env_vars(data: Any) -> Any:
-    """Placeholders resolved as `{$NAME}`; a reference to Vault cannot be."""
+    """Placeholders resolved as `{$NAME}`; of Vault there is one secret, and the other references cannot be."""
     if isinstance(data, dict):
         return {key: load_env_vars(value) for key, value in data.items()}
+    if data == "{$vault:kv/known#password}":
+        return "Hunter2 of the vault"
     if isinstance(data, str) and data.startswith("{$vault:"):
         raise ValueError("Vault secret reference could not be resolved")
     return data.replace("{$MODULE}", "log") if isinstance(data, str) else data
@@ -182,3 +184,23 @@ def test_the_guard_looks_after_the_files_the_service_will_read(folder: Path) -> 
 
 def test_it_is_the_loader_that_the_manager_itself_uses() -> None:
     assert sys.modules[Manager.__module__].__dict__["load_env_vars"] is load_env_vars
+
+
+async def test_a_dry_run_tells_which_references_the_services_loader_finds(folder: Path, manager: Manager) -> None:
+    document = {"x": {"module": "log", "a": "{$vault:kv/known#password}", "b": "{$vault:kv/other#password}"}}
+    answer = await client(manager).post(UPDATE, single("webhooks", document, dry_run=True))
+    assert answer.json["outcome"] == "rejected"
+    assert answer.json["readiness"]["placeholders"] == {
+        "vault:kv/known#password": "yes",
+        "vault:kv/other#password": "no",
+    }
+    assert "Hunter2" not in answer.body.decode()
+    assert held(folder) == OLD
+
+
+async def test_a_validators_words_do_not_give_away_what_a_placeholder_stands_for(
+    folder: Path, manager: Manager
+) -> None:
+    document = {"x": {"module": "{$vault:kv/known#password}"}}
+    answer = await client(manager).post(UPDATE, single("webhooks", document, dry_run=True))
+    assert answer.json["error"] == "Webhook 'x' uses unknown module '…'"

@@ -148,7 +148,8 @@ def test_an_update_cut_short_by_a_dead_worker_is_settled_by_the_next_one(folder:
                 dying.push(pair(sequence=1))
             dying.wait()
         assert held(folder) == NEW  # half done, and nobody has noticed
-        other = {"webhooks": {"third": {"module": "log"}}, "connections": {"bad": {}}}
+        (folder / "reject").write_text("no")
+        other = {"webhooks": {"third": {"module": "log"}}, "connections": {"bad": {"type": "kafka"}}}
         assert alive.push(pair(other, sequence=2))[1]["outcome"] == "rolled_back"
         assert held(folder) == OLD  # not what the dead one had left
         assert status(f"{alive.url}/webhook/old") == 200

@@ -123,11 +123,11 @@ async def test_a_known_module_it_lacks_loads_and_says_so_when_called(client: Cli
 
 
 @pytest.mark.parametrize(("documents", "reason"), REASONS)
-async def test_loading_refuses_what_the_real_service_refuses(
+async def test_it_refuses_what_the_real_service_refuses(
     client: Client, tmp_path: Path, documents: dict[str, object], reason: str
 ) -> None:
     answer = await client.post("/admin/config-update", pair(documents))
-    assert answer.json["outcome"] == "rolled_back"
+    assert answer.json["outcome"] == "rejected"
     assert answer.json["error"] == reason
     assert held(tmp_path) == OLD
     assert (await client.post("/webhook/old", b"")).status == 200
@@ -156,6 +156,10 @@ async def test_the_drills_do_what_they_say(tmp_path: Path) -> None:
     answer = await refusing.post("/admin/config-update", pair())
     assert (answer.json["outcome"], answer.json["error"]) == ("rolled_back", "not today")
     assert "after_rollback" not in answer.json["details"]
+    (tmp_path / "object").write_text("not like that\n")
+    answer = await strict.post("/admin/config-update", pair())
+    assert (answer.json["outcome"], answer.json["error"]) == ("rejected", "not like that")
+    (tmp_path / "object").unlink()
     (tmp_path / "reject").write_text("not here\n")
     assert (await strict.post("/admin/config-update", pair())).json["error"] == "not here"
     (tmp_path / "reject").unlink()

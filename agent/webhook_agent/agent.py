@@ -15,6 +15,7 @@ from webhook_agent.files import reached
 from webhook_agent.host import Host
 from webhook_agent.journal import Journal
 from webhook_agent.protocol import KINDS, same, short
+from webhook_agent.readiness import Readiness
 from webhook_agent.state import State
 from webhook_agent.update import Proposed, Update
 
@@ -48,6 +49,9 @@ class Documents:
         self.state = State(self.read())
         if trouble:
             self.state.troubled(trouble)
+
+    def readiness(self) -> Readiness:
+        return Readiness(self._files, self._host)
 
     def read(self, kinds: Iterable[str] = KINDS) -> dict[str, Snapshot]:
         """The files as they are now. Blocks on the disk; raises OSError."""

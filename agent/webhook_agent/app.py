@@ -13,7 +13,7 @@ from webhook_agent.agent import Documents
 from webhook_agent.drain import Drain
 from webhook_agent.endpoints import Endpoints, Guards, Identity
 from webhook_agent.guards import Networks, Signatures
-from webhook_agent.host import Host, Reload, Started, Validate
+from webhook_agent.host import CanResolve, Host, Reload, Started, Validate
 from webhook_agent.http import App, Message, Receive, Scope, Send
 from webhook_agent.limits import Buckets, Tokens
 from webhook_agent.protocol import KINDS
@@ -38,6 +38,7 @@ class ConfigAgent:
         reload: Reload,
         validate: Validate | None = None,
         started: Started | None = None,
+        can_resolve: CanResolve | None = None,
         instance_id: str | None = None,
         version: str = "",
         prefix: str = "",
@@ -46,6 +47,7 @@ class ConfigAgent:
         allow_read: bool = True,
         allow_empty: bool = False,
         allow_drain: bool = True,
+        allow_readiness: bool = True,
         allow_networks: Sequence[str] = (),
         signing_keys: Sequence[str] = (),
         lock_wait: float = 10.0,
@@ -57,7 +59,9 @@ class ConfigAgent:
         """`reload(kinds)` loads the files anew and raises ReloadFailed(reason) when it keeps what it had;
         `validate(kind, document)` raises Rejected(reason); `started()` is called in each process when the host
         is up, and raises ReloadFailed(reason) when it came up without its files. Each may be sync (runs in a
-        thread) or async.
+        thread) or async. So may `can_resolve(names)`, for the readiness that a dry run reports: a mapping of name to
+        whether there is a value, for variables and for `vault:path#field`; what it leaves out of the variables, the
+        process's environment answers. It never hands out a value.
 
         `state_folder` holds the journal (default: where the webhooks file lives). `max_body` is in bytes,
         `lock_wait` and `workers_wait` are in seconds: for another update, and for the host's other worker
@@ -81,10 +85,16 @@ class ConfigAgent:
         ):
             if not value > 0:
                 raise ValueError(f"{name}: must be more than zero")
-        if not callable(reload) or not all(hook is None or callable(hook) for hook in (validate, started)):
-            raise ValueError("reload, validate and started: must be callable")
+        if not callable(reload) or not all(hook is None or callable(hook) for hook in (validate, started, can_resolve)):
+            raise ValueError("reload, validate, started and can_resolve: must be callable")
         hostname = socket.gethostname()
-        host = Host(reload=reload, validate=validate, started=started, hidden=_hidden(tokens, paths, folder))
+        host = Host(
+            reload=reload,
+            validate=validate,
+            started=started,
+            can_resolve=can_resolve,
+            hidden=_hidden(tokens, paths, folder),
+        )
         self._prefix = prefix
         self._host = host
         self._documents = Documents(paths, folder=folder, host=host, wait=lock_wait)
@@ -95,6 +105,7 @@ class ConfigAgent:
             turns=turns,
             siblings=self._siblings,
             drain=Drain(folder) if allow_drain else None,
+            readiness=self._documents.readiness() if allow_readiness else None,
             identity=Identity(instance_id or hostname, hostname, version),
             guards=Guards(
                 tokens=known,

@@ -16,6 +16,7 @@ from webhook_agent.guards import Networks, Signatures
 from webhook_agent.http import Disconnected, Receive, Request, Response, Scope, Send, refusal
 from webhook_agent.limits import Buckets, Tokens, client_key
 from webhook_agent.protocol import KINDS
+from webhook_agent.readiness import Readiness
 from webhook_agent.siblings import Siblings
 from webhook_agent.state import now
 from webhook_agent.turn import Turns
@@ -79,6 +80,7 @@ class Endpoints:
         turns: Turns,
         siblings: Siblings,
         drain: Drain | None,
+        readiness: Readiness | None,
         identity: Identity,
         guards: Guards,
         max_body: int,
@@ -89,6 +91,7 @@ class Endpoints:
         self._turns = turns
         self._siblings = siblings
         self._drain = drain
+        self._readiness = readiness
         self._identity = identity
         self._guards = guards
         self._max_body = max_body
@@ -167,6 +170,8 @@ class Endpoints:
                 problem.more["request_id"] = update.request_id
                 raise
             status, error, code, fields = problem.status, problem.message, problem.code, problem.more
+        if update.dry_run and self._readiness is not None:  # outside of the turn: the host may have to ask Vault
+            fields = {**fields, "readiness": await self._readiness.of(update.documents)}
         if code:
             log.warning("config-update %s: %s", update.request_id or "without an id", code)
         answer = {
@@ -248,6 +253,7 @@ class Endpoints:
         optional = {
             "read": self._allow_read,
             "drain": self._drain is not None,
+            "readiness": self._readiness is not None,
             "read_only": not self._documents.is_writable(),
         }
         return found + [name for name, there in optional.items() if there]

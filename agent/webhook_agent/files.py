@@ -41,6 +41,13 @@ def is_read_only(error: OSError) -> bool:
     return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+def free(folder: Path) -> int:
+    """Bytes that this process may still write there; 0 when no more files can be made. Raises OSError."""
+    disk = os.statvfs(folder)
+    full = disk.f_files > 0 and disk.f_favail == 0
+    return 0 if full else disk.f_bavail * disk.f_frsize
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """`path` holds `data`, durably, or what it held before."""
     write_whole(path, data, like=None)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from webhook_agent import placeholders
 from webhook_agent.errors import Rejected, ReloadFailed
 from webhook_agent.protocol import Document
 
 log = logging.getLogger("webhook_agent")
 
 MAX_REASON = 500  # characters of a host's reason that are passed on
+RESOLVE_SECONDS = 5.0  # the longest that a host is given to say what it can resolve
+_SHORTEST_HIDDEN = 3  # characters of a variable's value; a shorter one would take pieces out of words
 
 Reload = Callable[[tuple[str, ...]], Any]
 Validate = Callable[[str, Document], Any]
 Started = Callable[[], Any]
+CanResolve = Callable[[Sequence[str]], Any]
 
 
 class Host:
@@ -29,22 +34,33 @@ class Host:
         reload: Reload,
         validate: Validate | None,
         started: Started | None = None,
+        can_resolve: CanResolve | None = None,
         hidden: Iterable[str] = (),
     ) -> None:
         """`hidden` are strings (paths, tokens) that no reason may carry to the wire."""
         self._reload = reload
         self._validate = validate
         self._started = started
+        self._can_resolve = can_resolve
         self._hidden = sorted({text for text in hidden if len(text) > 1}, key=len, reverse=True)
 
+    @property
+    def validates(self) -> bool:
+        """Whether the host judges documents itself; else only their shape is looked at before they are loaded."""
+        return self._validate is not None
+
     async def validate(self, kind: str, document: Document) -> None:
-        """Raises Rejected, also when the validator itself breaks: an unjudged document is not written."""
+        """Raises Rejected, also when the validator itself breaks: an unjudged document is not written.
+
+        A host that resolves placeholders may quote what they stand for. Whoever can send a document could so read any
+        variable here; so the values of those that it names are taken out of the reason.
+        """
         if self._validate is None:
             return
         try:
             await _call(self._validate, kind, document)
         except Rejected as refusal:
-            raise Rejected(self._clean(refusal.reason)) from None
+            raise Rejected(self._clean(refusal.reason, hidden=_values(document))) from None
         except Exception as error:
             log.exception("The host's validator broke on a %s document.", kind)
             raise Rejected(f"The host's validator broke ({type(error).__name__}).") from None
@@ -72,18 +88,44 @@ class Host:
             return f"The host broke while starting ({type(error).__name__})."
         return ""
 
-    def _clean(self, reason: object) -> str:
+    async def can_resolve(self, names: Sequence[str]) -> dict[str, bool]:
+        """name → whether there is a value for it. Names of which nobody knows are left out.
+
+        The host is asked first; what it does not say of a variable, the environment of this process does.
+        """
+        told = {name: name in os.environ for name in names if not name.startswith("vault:")}
+        if self._can_resolve is None or not names:
+            return told
+        try:
+            said = await asyncio.wait_for(_call(self._can_resolve, tuple(names)), RESOLVE_SECONDS)
+        except asyncio.TimeoutError:
+            log.warning("The host did not say within %.0f seconds what it can resolve.", RESOLVE_SECONDS)
+            return {}
+        except Exception:
+            log.exception("Asking the host what it can resolve failed.")
+            return {}
+        said = said if isinstance(said, Mapping) else {}
+        return {**told, **{name: said[name] for name in names if isinstance(said.get(name), bool)}}
+
+    def _clean(self, reason: object, *, hidden: Iterable[str] = ()) -> str:
         text = " ".join(str(reason).split())
-        for hidden in self._hidden:
-            text = text.replace(hidden, "…")
+        for secret in [*self._hidden, *sorted(hidden, key=len, reverse=True)]:
+            text = text.replace(secret, "…")
         text = "".join(character if character.isprintable() else "?" for character in text)
         return text[:MAX_REASON] or "The host gave no reason."
 
 
-async def _call(function: Callable[..., Any], *arguments: object) -> None:
+def _values(document: Document) -> set[str]:
+    """What the variables that a document names stand for here, as they are and on one line."""
+    found = {os.environ.get(name, "") for name in placeholders.names(document, most=None)[0]}
+    found |= {" ".join(value.split()) for value in found}
+    return {value for value in found if len(value) >= _SHORTEST_HIDDEN}
+
+
+async def _call(function: Callable[..., Any], *arguments: object) -> Any:
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-        await function(*arguments)
-        return
+        return await function(*arguments)
     result = await asyncio.to_thread(function, *arguments)
     if inspect.isawaitable(result):  # a plain callable that hands out a coroutine
-        await result
+        return await result
+    return result

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from configs_app import approvals, contents, contributors, documents, glass, proposals, reach, reasons
+from configs_app import approvals, bundle_check, contents, contributors, documents, glass, proposals, reach, reasons
 from configs_app.changes.rows import digests, locked, need, refuse_secrets, tell
 from configs_app.decision_models import BrokenGlass
 from configs_app.models import (
@@ -67,6 +67,7 @@ def propose(change: Change, *, actor: User, reason: str | None = None) -> Change
 def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
     """Record one person's yes to the change as it is proposed; enough of them and it is approved.
 
+    What is current then is looked at with today's rules, because a rollout of the change would be rolled back to it.
     `seal` is that of the proposal which the person saw; None where nobody looks, as in a command.
     """
     with transaction.atomic():
@@ -93,12 +94,17 @@ def approve(change: Change, *, actor: User, seal: str | None = None) -> Change:
         if change.state == ChangeState.PROPOSED and approvals.standing(change).enough:
             change.state = ChangeState.APPROVED
             change.save()
+        before = documents.desired(
+            change.environment
+        )  # where it would be rolled back to, looked at while there is time
         audit.record(
             "change.approved",
             actor=actor,
             target=change,
             digests=digests(change),
             proposal=proposal.number if proposal else None,
+            way_back=str(before) if before else "",
+            way_back_errors=len(bundle_check.errors(before)) if before else 0,
         )
     return change
 

@@ -123,7 +123,7 @@ def test_the_timeline_is_the_audit_trail_of_the_change_in_order(production: Cast
         ("anna", "rejected", "Not on a Friday"),
         ("olga", "edited", "approvals given before are void"),
         ("olga", "proposed", ""),
-        ("anna", "approved", ""),
+        ("anna", "approved", "to be rolled back to webhooks r1 + connections r1, valid"),
         ("olga", "published", ""),
     ]
     assert moments[1].documents[0].entries == ["new", "refunds"]

@@ -9,10 +9,11 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-WHOLE_VAULT = re.compile(r"^\{\$vault:([^}]+)\}$")
-WHOLE_ENV = re.compile(r"^\{\$(?!vault:)(\w+)(?::(.*))?\}$")
-VAULT = re.compile(r"\{\$vault:([^}]+)\}")
-ENV = re.compile(r"\{\$(?!vault:)(\w+)(?::([^}]*))?\}")
+from webhook_agent.placeholders import ENV as ENV
+from webhook_agent.placeholders import VAULT as VAULT
+from webhook_agent.placeholders import WHOLE_ENV as WHOLE_ENV
+from webhook_agent.placeholders import WHOLE_VAULT as WHOLE_VAULT
+
 LOOK_ALIKE = re.compile(r"\$\{\w+[^}]*\}|\{\{\s*\$?\w+\s*\}\}|\{\s+\$\w+\s*\}|\{\$\w+[ -][^}:]*\}")
 
 VAULT_PATH = re.compile(r"[A-Za-z0-9_./-]{1,512}\Z")

@@ -15,26 +15,33 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 TONES = {  # the shape and colour of every word that a state can be
-    "good": "in sync|healthy|verified|succeeded|approved|published|low|on|known|resolved|met|passed",
-    "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met",
-    "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both",
-    "busy": "sending|running|proposed|changing|at its gate",
+    "good": "in sync|healthy|verified|succeeded|approved|published|low|on|known|resolved|met|passed|ready",
+    "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit",
+    "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
+    "outdated",
+    "busy": "sending|running|proposed|changing|at its gate|asking",
     "doubt": "unknown",
-    "idle": "pending|draft|note|not yet|not open",
-    "ended": "superseded|cancelled|withdrawn|retired|expired|closed|ended|never opened",
+    "idle": "pending|draft|note|not yet|not open|cannot be asked",
+    "ended": "superseded|cancelled|withdrawn|retired|expired|closed|ended|never opened|not asked|finished",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split("|")}
 # Left to right in a progress bar: what is proven, what moves, what waits, what nobody knows, what went wrong.
 SEGMENTS = (
     "verified",
+    "ready",
     "sending",
+    "asking",
     "retrying",
     "pending",
     "unknown",
     "superseded",
     "cancelled",
+    "not asked",
+    "cannot be asked",
     "unreachable",
     "rejected",
+    "refused",
+    "not fit",
     "failed",
 )
 WIDTH = 1000

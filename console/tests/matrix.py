@@ -130,6 +130,10 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "sync:instance"): READ,
     ("POST", "sync:instance-import"): DO_WORK,
     ("GET", "sync:publish"): WORK,
+    ("GET", "sync:change-dry-run"): READ,
+    ("POST", "sync:change-dry-run"): DO_CHECK,
+    ("GET", "sync:dry-run"): READ,
+    ("GET", "sync:dry-run-progress"): READ,
     ("GET", "sync:break-glass"): (403, 403, 403, 200, 403, 404, 302),
     ("POST", "sync:break-glass"): (403, 403, 403, 422, 403, 404, 302),  # without a reason
 }

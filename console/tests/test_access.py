@@ -17,7 +17,7 @@ from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
 from instances_app import late_reviews
 from instances_app.models import LateReview
-from sync_app import rollouts, set_aside
+from sync_app import dry_answers, dry_runs, rollouts, set_aside
 from sync_app.models import Blocked, Cause, Drift
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +48,8 @@ def arguments() -> dict[str, list[object]]:
     change = testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text({"a": {"module": "log"}}))
     (acceptance,) = testing.accepted(change, actor=cast.olga)
     changes.propose(change, actor=cast.olga)
+    dry_run = dry_runs.start(change, actor=cast.olga)
+    dry_answers.stop(dry_run.pk, because="a test")
     rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
     blocked = Blocked.objects.create(
         environment=cast.environment, bundle=rollout.bundle, rollout=rollout, reason="a test", by=cast.olga
@@ -69,6 +71,7 @@ def arguments() -> dict[str, list[object]]:
         "rollout": [rollout.pk],
         "blocked": [blocked.pk],
         "change": [change.pk],
+        "dry-run": [dry_run.pk],
         "event": [event.pk if event else 0],
         "document": document,
         "drift": [*document, Drift.objects.create(**drifted).short],
@@ -122,6 +125,8 @@ def which(name: str) -> str | None:
         "instances:environment-new": None,
         "sync:publish": "change",
         "sync:break-glass": "change",
+        "sync:dry-run": "dry-run",
+        "sync:dry-run-progress": "dry-run",
         "sync:fleet": "environment",
         "sync:verify": "environment",
         "sync:sync": "environment",

@@ -5,11 +5,14 @@ read-back cost it less than half the CPU of a general client, and it tells what 
 lost. Both answer in the same words.
 """
 
+from instances_app.client.dry import DryPush, DryPushed
 from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed
 from instances_app.client.replies import Outcome, Reply, Target
 from instances_app.client.single import document, info, versions
 
 __all__ = [
+    "DryPush",
+    "DryPushed",
     "Fleet",
     "Look",
     "Looked",

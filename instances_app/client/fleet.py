@@ -14,14 +14,15 @@ import queue
 import resource
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import uvloop
 from webhook_agent import protocol
 
-from instances_app.client import replies, wire
+from instances_app.client import dry, replies, wire
+from instances_app.client.dry import DryPush, DryPushed
 from instances_app.client.replies import Outcome, Reply, Target, silent
 from instances_app.client.wire import TooLarge, WireError
 
@@ -72,7 +73,7 @@ class Fleet:
     def __init__(self, *, connect_timeout: float = 3.0, read_timeout: float = 10.0) -> None:
         self._connect = connect_timeout
         self._read = read_timeout
-        self._results: queue.SimpleQueue[Pushed | Looked] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Pushed | Looked | DryPushed] = queue.SimpleQueue()
         self._ready = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
@@ -88,13 +89,13 @@ class Fleet:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    def submit(self, *jobs: Push | Look) -> None:
+    def submit(self, *jobs: Push | Look | DryPush) -> None:
         """Start the jobs now."""
         self._loop.call_soon_threadsafe(self._start, jobs)
 
-    def results(self, *, timeout: float) -> list[Pushed | Looked]:
+    def results(self, *, timeout: float) -> list[Pushed | Looked | DryPushed]:
         """Wait at most `timeout` seconds for the first result, then return all there are."""
-        found: list[Pushed | Looked] = []
+        found: list[Pushed | Looked | DryPushed] = []
         try:
             found.append(self._results.get(timeout=timeout) if timeout > 0 else self._results.get_nowait())
             while True:
@@ -114,11 +115,16 @@ class Fleet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, jobs: Sequence[Push | Look]) -> None:
+    def _start(self, jobs: Sequence[Push | Look | DryPush]) -> None:
         for job in jobs:
-            task = self._loop.create_task(self._push(job) if isinstance(job, Push) else self._look(job))
+            task = self._loop.create_task(self._work(job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _work(self, job: Push | Look | DryPush) -> Coroutine[Any, Any, None]:
+        if isinstance(job, DryPush):
+            return self._dry_push(job)
+        return self._push(job) if isinstance(job, Push) else self._look(job)
 
     async def _look(self, job: Look) -> None:
         with self._line(job.target) as line:
@@ -127,6 +133,14 @@ class Fleet:
             if versions.outcome == Outcome.OK:
                 info = await line.request("GET", "instance-info", last=True)
         self._results.put(Looked(job.key, versions, info))
+
+    async def _dry_push(self, job: DryPush) -> None:
+        answer: Reply | None = None
+        with self._line(job.target) as line:
+            info = await line.request("GET", "instance-info")
+            if dry.can_be_asked(info):
+                answer = await line.request("POST", "config-update", body=job.body, last=True)
+        self._results.put(DryPushed(job.key, info, answer))
 
     async def _push(self, job: Push) -> None:
         looked: Reply | None = None

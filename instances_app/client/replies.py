@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ ANSWER_LIMIT = 256 * 1024
 DOCUMENT_LIMIT = 16 * 1024 * 1024
 LONGEST_RETRY_AFTER = 300.0
 CODE = re.compile(r"\A[a-z_]{1,40}\Z")
+NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
 NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -109,11 +111,32 @@ def printable(value: object, limit: int = 300) -> str:
 
 
 def _object(content: bytes) -> dict[str, Any]:
+    """An answer's object, as the database can keep it: one that cannot be kept would take its whole batch with it."""
     try:
-        body = json.loads(content.decode())  # json would look for UTF-16 first
+        text = content.decode("utf-8", "replace")  # as RFC 8259 has it
+        body = json.loads(text, parse_float=_float, parse_constant=_float)
+        if "\\u" in text:
+            body = _storable(body)
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _float(digits: str) -> float:
+    """Raises ValueError for what is no number to a database: NaN, Infinity, 1e999."""
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(digits)
+    return value
+
+
+def _storable(value: Any) -> Any:
+    """Without NUL and halves of characters, which come in as escapes."""
+    if isinstance(value, str):
+        return NOT_STORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {NOT_STORABLE.sub("\ufffd", key): _storable(item) for key, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, list) else value
 
 
 def _not_an_agent(status: int) -> str:

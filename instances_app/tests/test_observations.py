@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from console import testing
 from instances_app import observations
-from instances_app.client import Looked, Outcome, Reply
+from instances_app.client import Looked, Outcome, Reply, replies
 from instances_app.models import Instance, Observation
 from instances_app.observations import Sighting, health_of, reported_digests
 
@@ -168,3 +168,28 @@ def test_old_health_is_unknown(instance: Instance) -> None:
     assert instance.health_word == "healthy"
     instance.health_at = timezone.now() - timedelta(seconds=3600)
     assert instance.health_word == "unknown"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "said",
+    [
+        rb'{"hostname": "a\u0000b", "error": "half a character: \ud800"}',
+        rb'{"\ud83d": {"x": ["\udc00"]}}',
+        b'{"x": "\xed\xa0\x80"}',
+        b'{"x": NaN}',
+        b'{"x": -1e999}',
+    ],
+)
+def test_an_instance_that_writes_what_no_database_keeps_does_not_take_the_others_with_it(said: bytes) -> None:
+    cast = testing.cast()
+    odd, fine = testing.instance(cast.environment, "odd"), testing.instance(cast.environment, "fine")
+    reply = replies.classify(200, {}, said, started=0.0)
+    reply.error.encode()
+    well = Reply(Outcome.OK, 200, {"webhooks_digest": A})
+    observations.record_looks([Looked(odd.pk, reply, reply), Looked(fine.pk, well, Reply(Outcome.OK, 200, {}))])
+    assert Observation.objects.get().instance == fine
+
+
+def test_the_words_of_an_instance_stay_what_they_are_otherwise() -> None:
+    assert replies.classify(200, {}, rb'{"x": "\u00e9 \ud83d\ude00"}', started=0.0).body == {"x": "é 😀"}

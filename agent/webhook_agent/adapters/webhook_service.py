@@ -9,6 +9,7 @@ The service's config manager does the loading. What this works round:
   refused all the same is put back and loaded again (the agent does that).
 - Its admin endpoint hides the reason of a refusal; the result inside the process has it.
 - With its etcd backend a reload answers success and does nothing. That is refused here.
+- Its validators quote what placeholders stand for. Those values are taken out of the reasons.
 - A file that fails validation at start leaves it "healthy" with no webhooks at all. That is reported here.
 
 Everything is looked up when it is needed: the config manager exists once the service has started.
@@ -19,13 +20,17 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
+import re
 import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from webhook_agent.app import ConfigAgent
 from webhook_agent.boot import boot_guard
 from webhook_agent.errors import Rejected, ReloadFailed
+from webhook_agent.host import RESOLVE_SECONDS
 from webhook_agent.http import App
 from webhook_agent.protocol import KINDS, Document
 
@@ -38,6 +43,7 @@ _FILES = {
     "connections": ("CONNECTIONS_CONFIG_FILE", "connections.json"),
 }
 _ORDER = ("connections", "webhooks")  # a webhook may name a connection
+_SHORTEST_HIDDEN = 3  # characters of a value that is taken out of a reason
 _ETCD = "This instance takes its configuration from etcd; pushing files to it has no effect."
 
 
@@ -61,7 +67,13 @@ def wrap(app: Any, **options: Any) -> App:
         "version": _version(),
         **options,
     }
-    agent = ConfigAgent(reload=host.reload, validate=host.validate, started=host.started, **settings)
+    agent = ConfigAgent(
+        reload=host.reload,
+        validate=host.validate,
+        started=host.started,
+        can_resolve=host.can_resolve,
+        **settings,
+    )
     return agent.wrap(app)
 
 
@@ -85,15 +97,29 @@ class WebhookService:
             manager = self._manager()
         except ReloadFailed as failure:
             raise Rejected(failure.reason) from None
-        # By the name under which the manager itself imported it. It may ask Vault: not on the event loop.
-        resolve = getattr(sys.modules[type(manager).__module__], "load_env_vars")  # noqa: B009 - not ours to import
         try:
-            resolved = await asyncio.to_thread(resolve, copy.deepcopy(document))
+            resolved = await asyncio.to_thread(_resolver(manager), copy.deepcopy(document))
         except Exception as error:
             raise Rejected(f"A placeholder cannot be resolved: {error}") from None
         reason = await _judged(manager, kind, resolved)
         if reason:
-            raise Rejected(reason)
+            raise Rejected(_without(reason, _substituted(document, resolved)))
+
+    def can_resolve(self, names: Sequence[str]) -> dict[str, bool]:
+        """Whether the service's loader finds a value for each reference to Vault. The values go nowhere."""
+        resolve = _resolver(self._manager())
+        found = {}
+        ends = time.monotonic() + RESOLVE_SECONDS
+        for name in names:
+            if time.monotonic() > ends:  # nobody waits any longer, and the next question would queue behind this one
+                break
+            if name.startswith("vault:"):
+                try:
+                    resolve({"value": f"{{${name}}}"})
+                    found[name] = True
+                except Exception:  # the loader says so by raising, and with what is not ours to know
+                    found[name] = False
+        return found
 
     async def reload(self, kinds: tuple[str, ...]) -> None:
         manager = self._manager()
@@ -110,6 +136,34 @@ class WebhookService:
         if getattr(manager, "provider", None) is not None and manager.provider.get_status().get("backend") != "file":
             raise ReloadFailed(_ETCD)
         return manager
+
+
+def _resolver(manager: Any) -> Callable[[Any], Any]:
+    """The loader's own substitution. It may ask Vault: call it in a thread."""
+    # By the name under which the manager itself imported it.
+    found: Callable[[Any], Any] = getattr(sys.modules[type(manager).__module__], "load_env_vars")  # noqa: B009
+    return found
+
+
+def _substituted(written: Any, resolved: Any) -> Iterator[str]:
+    """The strings that are another one once placeholders are resolved, whole and in the pieces a message may quote."""
+    if isinstance(written, dict) and isinstance(resolved, dict):
+        for key, value in written.items():
+            yield from _substituted(value, resolved.get(key))
+    elif isinstance(written, list) and isinstance(resolved, list):
+        for before, after in zip(written, resolved):
+            yield from _substituted(before, after)
+    elif isinstance(resolved, str) and resolved != written:
+        yield resolved
+        literal = re.split(r"[^\w.-]+", written) if isinstance(written, str) else []
+        yield from (piece for piece in re.split(r"[^\w.-]+", resolved) if piece not in literal)
+
+
+def _without(reason: str, values: Iterator[str]) -> str:
+    for value in sorted({" ".join(value.split()) for value in values}, key=len, reverse=True):
+        if len(value) >= _SHORTEST_HIDDEN:
+            reason = re.sub(re.escape(value), "…", reason, flags=re.IGNORECASE)
+    return reason
 
 
 async def _judged(manager: Any, kind: str, entries: Document) -> str:
