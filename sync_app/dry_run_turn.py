@@ -9,7 +9,7 @@ from django.conf import settings
 from webhook_agent import protocol
 
 from configs_app import changes, contents, reasons
-from configs_app.models import Change
+from configs_app.models import Change, ChangeState
 from instances_app.client import DryPush, DryPushed, Fleet, dry
 from instances_app.client.dry import DryBody
 from instances_app.models import Instance, Observation
@@ -51,7 +51,9 @@ class Question:
         self.run = run
         self._texts = texts_of(run.change)
         self.moved_on = ""
-        if {kind: changes.digest_of(text) for kind, text in self._texts.items()} != run.digests:
+        if run.change.state == ChangeState.WITHDRAWN:
+            self.moved_on = "The change was given up before all instances were asked."
+        elif {kind: changes.digest_of(text) for kind, text in self._texts.items()} != run.digests:
             self.moved_on = "The documents were changed before all instances were asked."
         changed = {document.kind for document in contents.changed_documents(run.change)}
         self._own = tuple(kind for kind in SEND_ORDER if kind in changed)

@@ -117,9 +117,16 @@ class Host:
 
 def _values(document: Document) -> set[str]:
     """What the variables that a document names stand for here, as they are and on one line."""
-    found = {os.environ.get(name, "") for name in placeholders.names(document, most=None)[0]}
+    found = {_variable(name) for name in placeholders.names(document, most=None)[0]}
     found |= {" ".join(value.split()) for value in found}
     return {value for value in found if len(value) >= _SHORTEST_HIDDEN}
+
+
+def _variable(name: str) -> str:
+    try:
+        return os.environ.get(name, "")
+    except UnicodeEncodeError:  # a name that this system's locale cannot write is no variable here
+        return ""
 
 
 async def _call(function: Callable[..., Any], *arguments: object) -> Any:

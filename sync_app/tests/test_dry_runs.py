@@ -215,6 +215,16 @@ def test_the_documents_that_moved_on_are_not_sent() -> None:
     assert "were changed before" in run.ended_because
 
 
+def test_a_change_that_is_given_up_is_not_asked_about_any_more() -> None:
+    cast, change = world(1)
+    run = dry_runs.start(change, actor=cast.olga)
+    changes.withdraw(change, actor=cast.olga)
+    dry_run_turn.run(run.pk)
+    run.refresh_from_db()
+    assert (run.state, states(run)) == ("stopped", {"i0": "not asked"})
+    assert "Ask them again" not in page(cast, cast.olga, "configs:change", change.pk)
+
+
 def test_formatting_alone_does_not_make_it_outdated_and_everything_else_does() -> None:
     cast, change = world(2)
     run = finished(cast, change)
