@@ -236,6 +236,7 @@ def overwrite(request: ConsoleRequest, environment: str, kind: str, short: str) 
         "chosen": sorted(chosen),
         "names": [one.name for one in there if one.instance_id in chosen][:LISTED],
         "others": others,
+        "unproven": sum(not one.proven for one in there if one.instance_id in chosen),
         "copy": repairs.copy_of(found, kind, short),
         "plan": plan,
         "waves": plans.waves(plan, found.instances.active().filter(pk__in=chosen).only("pk", "name", "labels")),

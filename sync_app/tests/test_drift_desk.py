@@ -133,6 +133,8 @@ def test_both_sides_of_what_moved_twice_are_beside_each_other() -> None:
     assert "they had not got the desired one yet" in body
     assert "{$OURS}" in body
     assert "h4nd-made" not in body
+    asked = page_of(cast).get(url("drift-overwrite", "webhooks", SHORT)).content.decode()
+    assert "has not been proven to run the desired documents before" in asked
 
 
 def test_what_never_drifted_is_not_found() -> None:
