@@ -23,6 +23,9 @@ LOUD = frozenset(
     {
         "bundle.block_lifted",
         "environment.loosened",
+        "freeze.lifted",
+        "freeze.reviewed",
+        "freeze.skipped",
         "glass.broken",
         "glass.reviewed",
         "rollout.halted",

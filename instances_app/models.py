@@ -91,6 +91,7 @@ class LateReview(models.Model):
     class Cause(models.TextChoices):
         GLASS = "glass"  # a change was published without waiting for approvals
         RULES = "rules"  # the environment's rules were loosened
+        FREEZE = "freeze"  # a freeze was lifted before its end, or rollouts may start at more times
 
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="late_reviews")
     cause = models.CharField(max_length=10, choices=Cause.choices)
@@ -107,7 +108,7 @@ class LateReview(models.Model):
     class Meta:
         ordering = ["due_at"]
         constraints = [
-            models.CheckConstraint(condition=Q(cause__in=["glass", "rules"]), name="late_review_cause_known"),
+            models.CheckConstraint(condition=Q(cause__in=["glass", "rules", "freeze"]), name="late_review_cause_known"),
             models.CheckConstraint(condition=~Q(reason=""), name="late_review_has_reason"),
             models.CheckConstraint(
                 condition=Q(closed_at=None, closed_by=None, note="")
@@ -124,9 +125,75 @@ class LateReview(models.Model):
         return self.closed_at is None and self.due_at <= timezone.now()
 
 
+class Freeze(models.Model):
+    """When no rollout starts in an environment; or, as maintenance windows, the only times in which one does.
+
+    Once, from `starts_at` until `ends_at`; or every week between two local times, day 0 being Monday. A row stays as it
+    is, but for being lifted or skipped; `instances_app/freezes.py` says what follows from all of them together.
+    """
+
+    class Kind(models.TextChoices):
+        FREEZE = "freeze", "Freeze: no rollout starts in this time"
+        WINDOW = "window", "Maintenance window: rollouts start in this time only"
+
+    class Policy(models.TextChoices):
+        FINISH = "finish", "goes on to its end"
+        PAUSE = "pause", "is paused, until a person resumes it afterwards"
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="freezes")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    policy = models.CharField(max_length=10, choices=Policy.choices)  # for a rollout that runs already
+    zone = models.CharField(max_length=60)  # an IANA name; weekly times are local times there, the others are shown so
+    starts_at = models.DateTimeField(null=True)
+    ends_at = models.DateTimeField(null=True)  # null: until somebody lifts it
+    start_day = models.PositiveSmallIntegerField(null=True)
+    start_time = models.TimeField(null=True)
+    end_day = models.PositiveSmallIntegerField(null=True)
+    end_time = models.TimeField(null=True)
+    reason = models.CharField(max_length=500)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+    skipped_until = models.DateTimeField(null=True)  # what of it began before then does not count: this time only
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    lift_reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=["freeze", "window"]), name="freeze_kind_known"),
+            models.CheckConstraint(condition=Q(policy__in=["finish", "pause"]), name="freeze_policy_known"),
+            models.CheckConstraint(condition=~Q(reason=""), name="freeze_has_reason"),
+            models.CheckConstraint(
+                condition=Q(kind="freeze", starts_at__isnull=False, start_day=None, start_time=None)
+                & Q(end_day=None, end_time=None)
+                & (Q(ends_at=None) | Q(ends_at__gt=F("starts_at")))
+                | Q(starts_at=None, ends_at=None, start_day__lte=6, end_day__lte=6)
+                & Q(start_time__isnull=False, end_time__isnull=False),
+                name="freeze_once_or_weekly",
+            ),
+            models.CheckConstraint(
+                condition=Q(lifted_at=None, lifted_by=None)
+                | Q(lifted_at__isnull=False, lifted_by__isnull=False) & ~Q(lift_reason=""),
+                name="freeze_lifted_with_reason",
+            ),
+        ]
+        indexes = [models.Index(fields=["environment"], condition=Q(lifted_at=None), name="freeze_standing")]
+
+    def __str__(self) -> str:
+        return f"{self.noun} of {self.environment}"
+
+    @property
+    def noun(self) -> str:
+        return "maintenance window" if self.kind == self.Kind.WINDOW else "freeze"
+
+
 class InstanceQuerySet(models.QuerySet["Instance"]):
     def active(self) -> InstanceQuerySet:
         return self.filter(retired_at=None)
+
+    def in_maintenance(self) -> InstanceQuerySet:
+        return self.filter(maintained())
 
 
 class Instance(models.Model):
@@ -147,6 +214,14 @@ class Instance(models.Model):
     token_refused_at = models.DateTimeField(null=True)  # 401 or 403: nothing is sent until the token changes
     info = models.JSONField(default=dict)  # the last instance-info answer, untrusted
 
+    # Left out of rollouts, gates and alarms, until then or until somebody ends it; `sync_app/maintenance.py` does both.
+    maintenance_since = models.DateTimeField(null=True, blank=True)
+    maintenance_until = models.DateTimeField(null=True, blank=True)
+    maintenance_reason = models.CharField(max_length=500, blank=True)
+    maintenance_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+
     objects = InstanceQuerySet.as_manager()
 
     class Meta:
@@ -157,6 +232,16 @@ class Instance(models.Model):
             ),
             models.UniqueConstraint(fields=["base_url"], condition=Q(retired_at=None), name="instance_base_url_once"),
             models.CheckConstraint(condition=Q(health__in=Health.values), name="instance_health_known"),
+            models.CheckConstraint(
+                condition=Q(maintenance_since=None, maintenance_until=None, maintenance_by=None, maintenance_reason="")
+                | Q(maintenance_since__isnull=False, maintenance_by__isnull=False) & ~Q(maintenance_reason=""),
+                name="instance_maintenance_has_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["environment"], condition=Q(maintenance_since__isnull=False), name="instance_in_maintenance"
+            )
         ]
 
     def __str__(self) -> str:
@@ -174,6 +259,11 @@ class Instance(models.Model):
     @property
     def health_word(self) -> str:
         return self.health if is_fresh(self.health_at) else Health.UNKNOWN
+
+    @property
+    def in_maintenance(self) -> bool:
+        until = self.maintenance_until
+        return self.maintenance_since is not None and (until is None or until > timezone.now())
 
 
 class Observation(models.Model):
@@ -199,6 +289,12 @@ class Observation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instance_id} {self.kind} {self.digest[:12]}"
+
+
+def maintained(path: str = "") -> Q:
+    """Those in maintenance now; `path` leads to the instance ("instance__")."""
+    begun = Q(**{f"{path}maintenance_since__isnull": False})
+    return begun & (Q(**{f"{path}maintenance_until": None}) | Q(**{f"{path}maintenance_until__gt": timezone.now()}))
 
 
 def is_fresh(at: datetime | None) -> bool:

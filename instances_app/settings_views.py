@@ -11,7 +11,7 @@ from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
 from console.models import RoleBinding
-from instances_app import plans, rules
+from instances_app import freezes, plans, rules
 from instances_app.models import Environment
 from instances_app.plan_forms import PlanForm
 from instances_app.plans import Plan
@@ -42,6 +42,7 @@ def environment_settings(request: ConsoleRequest, environment: str) -> HttpRespo
         "environment": found,
         "may": access.verbs(request.user, found),
         "bindings": bindings,
+        "freezes": freezes.standing(found),
         "rules_form": rules_form,
         "plan_form": plan_form,
         "plan": shown,

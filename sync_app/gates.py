@@ -17,6 +17,7 @@ from webhook_agent import protocol
 
 from instances_app.models import Health, Instance, Observation, is_fresh
 from instances_app.plans import Plan, Unreachable
+from sync_app import maintenance
 from sync_app.models import UNFINISHED, DeliveryState, Rollout
 
 NAMED = 3  # instances in one sentence
@@ -125,11 +126,11 @@ def _gate(rollout: Rollout, plan: Plan, tallies: Mapping[int, Tally]) -> list[Co
 
 
 def verified_instances(rollout: Rollout) -> list[Instance]:
-    """Those of the open wave on which the gate rests."""
+    """Those of the open wave on which the gate rests; none in maintenance."""
     deliveries = rollout.deliveries.filter(
         wave=rollout.wave, state=DeliveryState.VERIFIED, instance__retired_at=None
-    ).select_related("instance")
-    return [delivery.instance for delivery in deliveries.order_by("instance__name")]
+    ).exclude(maintenance.not_held_against(rollout))
+    return [delivery.instance for delivery in deliveries.select_related("instance").order_by("instance__name")]
 
 
 def _health(rollout: Rollout, since: datetime) -> Condition:

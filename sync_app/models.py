@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from configs_app.models import Bundle, Change
-from instances_app.models import Environment, Instance
+from instances_app.models import Environment, Freeze, Instance
 
 
 class RolloutState(models.TextChoices):
@@ -39,6 +39,7 @@ class DeliveryState(models.TextChoices):
     UNREACHABLE = "unreachable"  # no answer within its attempts. Final for this rollout.
     SUPERSEDED = "superseded"  # ended by a newer rollout before it was sent. Final.
     CANCELLED = "cancelled"  # ended by a person before it was sent. Final.
+    SKIPPED = "skipped"  # its instance went into maintenance before it was sent. Final.
 
 
 WAITING = (DeliveryState.PENDING, DeliveryState.RETRYING)
@@ -75,6 +76,8 @@ class Rollout(models.Model):
     halt_reason = models.CharField(max_length=500, blank=True)
     held_at = models.DateTimeField(null=True)  # paused or halted since
     held_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    frozen_by = models.ForeignKey(Freeze, on_delete=models.PROTECT, null=True, related_name="+")  # paused by it
+    left_out = models.JSONField(default=list)  # in maintenance when it began: [{"id", "name", "reason"}, …]
 
     class Meta:
         ordering = ["-started_at"]

@@ -124,8 +124,10 @@ def waves_preview(request: ConsoleRequest, environment: str) -> HttpResponse:
 def _waves(environment: Environment, chosen: set[int], change: Change | None = None) -> dict[str, Any]:
     """The plan in words, and the names in each of its waves."""
     plan = rollouts.plan_for(environment, change)
-    instances = environment.instances.active().filter(pk__in=chosen).only("pk", "name", "labels")
-    return {"plan": plan, "waves": plans.waves(plan, instances)}
+    instances = list(environment.instances.active().filter(pk__in=chosen).only(*rollouts.NEEDED))
+    left_out = [one for one in instances if one.in_maintenance]
+    waves = plans.waves(plan, (one for one in instances if not one.in_maintenance))
+    return {"plan": plan, "waves": waves, "left_out": left_out}
 
 
 def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any
     return {
         "environment": environment,
         "rows": rows,
-        "ticked": asked or {row.instance.pk for row in rows if not differing or row.config != fleet.IN_SYNC},
+        "ticked": asked or {row.instance.pk for row in rows if not differing or fleet.to_sync(row)},
         "running": running,
         "carried": running.deliveries.filter(state__in=UNFINISHED).count() if running else 0,
         "supersede": request.POST.get("supersede") == "on",

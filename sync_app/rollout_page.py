@@ -17,6 +17,7 @@ from django.utils import timezone
 from console import access
 from console.http import whole
 from console.models import User
+from instances_app import freezes
 from instances_app.plans import Plan
 from sync_app import blocklist, gates, rollbacks
 from sync_app.gates import Condition, Tally
@@ -27,7 +28,12 @@ GROUPS: dict[str, tuple[str, ...]] = {  # every state is in one of them; what ne
     "failed": WITH_REASON,
     "unknown": (DeliveryState.UNKNOWN,),
     "under way": (DeliveryState.SENDING, DeliveryState.RETRYING),
-    "untouched": (DeliveryState.PENDING, DeliveryState.CANCELLED, DeliveryState.SUPERSEDED),
+    "untouched": (
+        DeliveryState.PENDING,
+        DeliveryState.SKIPPED,
+        DeliveryState.CANCELLED,
+        DeliveryState.SUPERSEDED,
+    ),
     "verified": (DeliveryState.VERIFIED,),
 }
 RANK = Case(
@@ -76,6 +82,7 @@ def context(rollout: Rollout, user: User, asked: QueryDict) -> dict[str, Any]:
         "way": way,
         "blocked": blocklist.of(rollout.bundle),
         "deciders": deciders(rollout) if rollout.state == RolloutState.HALTED else [],
+        "pausing": freezes.pausing(environment) if rollout.frozen_by_id else None,
         "live": rollout.is_going or any(counts[state] for state in UNFINISHED),
         "now": timezone.now(),
     }

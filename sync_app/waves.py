@@ -15,9 +15,11 @@ from django.utils import timezone
 
 from console import audit, live
 from console.models import User
-from sync_app import deliveries, gates
+from instances_app import freezes
+from instances_app.freezes import Frozen
+from sync_app import deliveries, gates, maintenance
 from sync_app.gates import Tally
-from sync_app.models import FINAL, UNFINISHED, WAITING, Delivery, DeliveryState, Rollout, RolloutState
+from sync_app.models import FINAL, UNFINISHED, WAITING, Cause, Delivery, DeliveryState, Rollout, RolloutState
 
 PATIENCE = timedelta(minutes=5)  # for answers after the soak; then a person decides
 
@@ -44,6 +46,7 @@ def advance(rollout_id: int) -> Step:
             .defer("bundle__webhooks__content_sealed", "bundle__connections__content_sealed")
             .get(pk=rollout_id)
         )
+        maintenance.skip(rollout)
         tallies = gates.tallies(rollout)
         counts = gates.total(tallies)
         if not any(counts[state] for state in UNFINISHED):
@@ -74,7 +77,11 @@ def ping(rollout: Rollout) -> None:
 
 
 def _pass(rollout: Rollout, tallies: Mapping[int, Tally]) -> Step:
-    """Halt, open the gate, or wait at it."""
+    """Pause for a freeze, halt, open the gate, or wait at it."""
+    freeze = freezes.pausing(rollout.environment) if rollout.cause != Cause.ROLLBACK else None
+    if freeze is not None:
+        _freeze(rollout, freeze)
+        return Step()
     conditions = gates.conditions(rollout, tallies)
     refused = [condition.text for condition in conditions if condition.met is False]
     waiting = [condition for condition in conditions if condition.met is None]
@@ -113,6 +120,14 @@ def _halt(rollout: Rollout, reason: str, tallies: Mapping[int, Tally]) -> None:
     audit.record(
         "rollout.halted", actor=None, target=rollout, wave=rollout.wave, reason=rollout.halt_reason, deliveries=counts
     )
+    ping(rollout)
+
+
+def _freeze(rollout: Rollout, freeze: Frozen) -> None:
+    rollout.state, rollout.frozen_by = RolloutState.PAUSED, freeze.by
+    rollout.held_at, rollout.held_by = timezone.now(), None
+    rollout.save(update_fields=["state", "frozen_by", "held_at", "held_by"])
+    audit.record("rollout.frozen", actor=None, target=rollout, wave=rollout.wave, reason=freeze.words)
     ping(rollout)
 
 

@@ -17,11 +17,11 @@ register = template.Library()
 TONES = {  # the shape and colour of every word that a state can be
     "good": "in sync|healthy|verified|succeeded|approved|published|low|on|known|resolved|met|passed",
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met",
-    "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open",
+    "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|frozen",
     "busy": "sending|running|proposed|changing|at its gate",
     "doubt": "unknown",
     "idle": "pending|draft|note|not yet|not open",
-    "ended": "superseded|cancelled|withdrawn|retired|expired|closed|ended|never opened",
+    "ended": "superseded|cancelled|skipped|in maintenance|withdrawn|retired|expired|closed|ended|never opened",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split("|")}
 # Left to right in a progress bar: what is proven, what moves, what waits, what nobody knows, what went wrong.
@@ -33,6 +33,7 @@ SEGMENTS = (
     "unknown",
     "superseded",
     "cancelled",
+    "skipped",
     "unreachable",
     "rejected",
     "failed",
