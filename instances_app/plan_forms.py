@@ -9,7 +9,7 @@ from django import forms
 
 from console.errors import Refused
 from instances_app.models import Instance
-from instances_app.plans import LONGEST_SOAK, Plan, Unreachable
+from instances_app.plans import LONGEST_DRAIN, LONGEST_SOAK, Plan, Unreachable
 
 UNREACHABLE = (
     (Unreachable.BLOCK, "counts as failed"),
@@ -49,6 +49,19 @@ class PlanForm(forms.Form):
         label="At once",
         help_text="The most instances that are sent to at the same time. Empty or 0: as many as the workers can.",
     )
+    drain = forms.BooleanField(
+        required=False,
+        label="Drain around each push",
+        help_text="Takes an instance out of traffic, pushes, reads back, puts it in again. Needs a limit above. One "
+        "whose agent cannot drain is pushed to without.",
+    )
+    drain_seconds = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=LONGEST_DRAIN,
+        label="Seconds to wait after draining",
+        help_text="As long as load balancers and running requests need.",
+    )
     canaries = forms.TypedMultipleChoiceField(
         required=False, coerce=int, help_text="Instances that stand first, whatever the waves are."
     )
@@ -65,9 +78,10 @@ class PlanForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Each field is tried alone, so that a refusal stands where it belongs."""
         data: dict[str, Any] = super().clean() or {}
-        for name in self._parts(data):
+        parts = self._parts(data)
+        for name in parts:
             try:
-                Plan.of({name: self._parts(data)[name]})
+                Plan.of({name: parts[name]} | ({"at_once": parts.get("at_once", 0)} if name == "drain" else {}))
             except Refused as refusal:
                 self.add_error(name, str(refusal))
         return data

@@ -21,6 +21,8 @@ LIMIT = re.compile(r"\A(?:(?P<count>\d{1,7})|(?P<percent>\d{1,3})%)\Z")
 SELECTOR = re.compile(r"\A(?P<key>[A-Za-z][\w.-]{0,39})=(?P<value>[\w.:/ -]{0,80})\Z")
 LONGEST_SOAK = 24 * 3600
 MOST_WAVES = 20
+LONGEST_DRAIN = 600
+LATER = frozenset({"drain", "drain_seconds"})  # came after plans were sealed into approvals
 
 
 class Unreachable(StrEnum):
@@ -61,6 +63,8 @@ class Plan:
     tolerate: int = 0
     at_once: int = 0  # the most instances that are sent to at the same time; 0: as many as the workers can
     canaries: tuple[int, ...] = field(default=())
+    drain: bool = False  # each instance takes no traffic while it is pushed to
+    drain_seconds: int = 0  # from draining until the push
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
@@ -77,6 +81,8 @@ class Plan:
                 tolerate=int(data.get("tolerate", 0)),
                 at_once=int(data.get("at_once", 0)),
                 canaries=tuple(sorted({int(pk) for pk in data.get("canaries", ())})),
+                drain=bool(data.get("drain", False)),
+                drain_seconds=int(data.get("drain_seconds", 0)),
             )
         except (TypeError, ValueError):
             raise Refused(
@@ -87,8 +93,10 @@ class Plan:
 
     @property
     def data(self) -> dict[str, Any]:
-        """JSON that `of` reads back."""
-        return {**asdict(self), "waves": list(self.waves), "canaries": list(self.canaries)}
+        """JSON that `of` reads back. What plans could not say before is left out where it is not used: seals hold."""
+        parts = {**asdict(self), "waves": list(self.waves), "canaries": list(self.canaries)}
+        unused = Plan()
+        return {name: part for name, part in parts.items() if name not in LATER or part != getattr(unused, name)}
 
     @property
     def words(self) -> str:
@@ -104,6 +112,8 @@ class Plan:
             parts.append("unreachable ones left out")
         if self.at_once:
             parts.append(f"{self.at_once} at once")
+        if self.drain:
+            parts.append(f"each drained {self.drain_seconds} s before its push")
         return "; ".join(parts)
 
     def failures_allowed(self, instances: int) -> int | None:
@@ -129,6 +139,10 @@ class Plan:
             raise Refused(f"The soak is between 0 and {LONGEST_SOAK} seconds.")
         if self.tolerate < 0 or self.at_once < 0:
             raise Refused("The plan's numbers are not negative.")
+        if not 0 <= self.drain_seconds <= LONGEST_DRAIN:
+            raise Refused(f"Between draining and the push are 0 to {LONGEST_DRAIN} seconds.")
+        if self.drain and not self.at_once:
+            raise Refused("Draining needs a limit “at once”: without one, the whole fleet would be drained together.")
 
 
 def waves(plan: Plan, instances: Iterable[M]) -> list[list[M]]:

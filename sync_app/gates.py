@@ -17,7 +17,7 @@ from webhook_agent import protocol
 
 from instances_app.models import Health, Instance, Observation, is_fresh
 from instances_app.plans import Plan, Unreachable
-from sync_app import maintenance
+from sync_app import draining, maintenance
 from sync_app.models import UNFINISHED, DeliveryState, Rollout
 
 NAMED = 3  # instances in one sentence
@@ -98,6 +98,11 @@ def _limits(rollout: Rollout, plan: Plan, tallies: Mapping[int, Tally]) -> Itera
         failed = sum(held_against[state] for state in states)
         who = f": {_names(rollout, *states)}" if failed > allowed else ""
         yield Condition(failed <= allowed, f"{failed} failed, {allowed} may ({plan.failure_limit}){who}")
+    if plan.drain:
+        still = draining.left(rollout).filter(state__in=draining.ANSWERED).order_by("instance__name")
+        drained = list(still.values_list("instance__name", flat=True))
+        fine = len(drained) <= rollout.overlooked.get(draining.OVERLOOKED, 0)
+        yield Condition(fine, f"still drained: {_some(drained)}" if drained else "none stays drained")
 
 
 def _gate(rollout: Rollout, plan: Plan, tallies: Mapping[int, Tally]) -> list[Condition]:

@@ -121,6 +121,9 @@ class Delivery(models.Model):
     code = models.CharField(max_length=40, blank=True)
     error = models.CharField(max_length=500, blank=True)  # the instance's words (untrusted) or ours
     evidence = models.CharField(max_length=200, blank=True)  # how we know
+    # Written before its instance is drained, emptied when that takes traffic again; `draining` sees to it.
+    drained_since = models.DateTimeField(null=True)
+    drain_error = models.CharField(max_length=300, blank=True, default="", db_default="")  # why it is still drained
 
     class Meta:
         ordering = ["instance__name"]
@@ -142,6 +145,7 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["rollout", "next_attempt_at"], condition=Q(state__in=UNFINISHED), name="delivery_due"),
             models.Index(fields=["instance", "-changed_at"], name="delivery_by_instance"),
+            models.Index(fields=["rollout"], condition=Q(drained_since__isnull=False), name="delivery_drained"),
         ]
 
     def __str__(self) -> str:

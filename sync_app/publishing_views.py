@@ -16,7 +16,8 @@ from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
 from instances_app import plans
-from instances_app.models import Environment
+from instances_app.models import Environment, Instance
+from instances_app.plans import Plan
 from instances_app.shortcuts import get_environment
 from sync_app import fleet, rollouts
 from sync_app.models import UNFINISHED, Cause
@@ -127,7 +128,15 @@ def _waves(environment: Environment, chosen: set[int], change: Change | None = N
     instances = list(environment.instances.active().filter(pk__in=chosen).only(*rollouts.NEEDED))
     left_out = [one for one in instances if one.in_maintenance]
     waves = plans.waves(plan, (one for one in instances if not one.in_maintenance))
-    return {"plan": plan, "waves": waves, "left_out": left_out}
+    sent_to = [one.pk for wave in waves for one in wave]
+    return {"plan": plan, "waves": waves, "left_out": left_out, "undrainable": _undrainable(plan, sent_to)}
+
+
+def _undrainable(plan: Plan, instances: list[int]) -> list[str]:
+    """Whom a plan that drains pushes to without, by name."""
+    if not plan.drain:
+        return []
+    return [one.name for one in Instance.objects.filter(pk__in=instances) if "drain" not in one.capabilities]
 
 
 def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:

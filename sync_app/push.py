@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from django.conf import settings
 from webhook_agent import protocol
 
 from configs_app import proposals
-from instances_app.client import Fleet, Looked, Outcome, Push, Pushed, Reply
+from instances_app.client import Fleet, Looked, Outcome, Push, Pushed, Reply, Undrained
 from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
 from sync_app import deliveries, waves
 from sync_app.deliveries import Claim
+from sync_app.draining import Draining
 from sync_app.models import Cause, Delivery, DeliveryState, Rollout
 
 WINDOW = 250  # deliveries in one worker's hands at once
@@ -35,13 +37,14 @@ def run(rollout_id: int) -> bool:
     claims = deliveries.claim(rollout_id, limit=WINDOW, at_once=plan.at_once)
     if not claims:
         return False
-    payload = Payload(rollout)
+    draining = Draining(rollout, plan) if plan.drain else None
+    payload = Payload(rollout, draining)
     held: dict[int, Claim] = {}
     renewed = time.monotonic()
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         while claims or held:
             held.update((claim.id, claim) for claim in claims)
-            results: list[Pushed | Looked] = []
+            results: list[Pushed | Looked | Undrained] = []
             for job in payload.jobs(claims):
                 if isinstance(job, Pushed):
                     results.append(job)
@@ -56,8 +59,10 @@ def run(rollout_id: int) -> bool:
             if done:
                 rollout.refresh_from_db(fields=["state"])
                 doubtful = deliveries.record(rollout, done)
-                if doubtful and (plan.failure_limit or rollout.waves > 1):
+                if doubtful and (plan.failure_limit or plan.drain or rollout.waves > 1):
                     waves.advance(rollout_id)  # it may halt here, before more is sent
+            if draining is not None:
+                draining.look()
             if time.monotonic() - renewed > settings.LEASE_SECONDS / 3:
                 deliveries.renew(held.values())
                 renewed = time.monotonic()
@@ -69,8 +74,9 @@ def run(rollout_id: int) -> bool:
 class Payload:
     """The request bodies of one rollout: each is built once, whatever the number of instances."""
 
-    def __init__(self, rollout: Rollout) -> None:
+    def __init__(self, rollout: Rollout, draining: Draining | None = None) -> None:
         self.rollout = rollout
+        self.draining = draining
         self.wanted = rollout.bundle.digests()
         self.texts = {revision.document.kind: revision.text for revision in rollout.bundle.revisions()}
         self._bodies: dict[tuple[tuple[str, ...], bool], tuple[bytes, ...]] = {}
@@ -92,11 +98,16 @@ class Payload:
         differing = {claim.instance_id: self._differing(seen.get(claim.instance_id, {})) for claim in claims}
         looks = {c.instance_id for c in claims if c.sent_before or c.attempt > 1 or not differing[c.instance_id]}
         looks -= self._contested(looks)
-        return [
+        jobs = [
             self._moved(claim, instances[claim.instance_id])
             or self._job(claim, instances[claim.instance_id], differing[claim.instance_id], claim.instance_id in looks)
             for claim in claims
         ]
+        if self.draining is None:
+            return jobs
+        pushed = {job.key for job in jobs if isinstance(job, Push)}
+        drains = self.draining.intend((claim for claim in claims if claim.id in pushed), instances)
+        return [replace(job, drain=drains[job.key]) if isinstance(job, Push) else job for job in jobs]
 
     def _moved(self, claim: Claim, instance: Instance) -> Pushed | None:
         """Refused when the instance has another address than the one that was approved: hours may lie between waves."""

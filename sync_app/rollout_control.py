@@ -15,7 +15,7 @@ from configs_app import documents, reasons
 from console import audit
 from console.errors import Refused
 from console.models import User
-from sync_app import freezing, gates, rollouts, tasks, waves
+from sync_app import draining, freezing, gates, rollouts, tasks, waves
 from sync_app.models import WITH_REASON, Rollout, RolloutState
 
 
@@ -57,6 +57,9 @@ def continue_(rollout: Rollout, *, actor: User, reason: str) -> Rollout:
         tallies = gates.tallies(rollout)
         counts = gates.total(tallies)
         rollout.overlooked = {str(state): counts[state] for state in WITH_REASON if counts[state]}
+        drained = draining.left(rollout).filter(state__in=draining.ANSWERED).count()
+        if drained:
+            rollout.overlooked[draining.OVERLOOKED] = drained
         _release(rollout)
         if rollout.wave < rollout.waves and not tallies[rollout.wave].unfinished:
             waves.open_next(rollout)

@@ -19,7 +19,7 @@ from console.http import whole
 from console.models import User
 from instances_app import freezes
 from instances_app.plans import Plan
-from sync_app import blocklist, gates, rollbacks
+from sync_app import blocklist, draining, gates, rollbacks
 from sync_app.gates import Condition, Tally
 from sync_app.models import UNFINISHED, WITH_REASON, Delivery, DeliveryState, Rollout, RolloutState
 
@@ -62,6 +62,7 @@ def context(rollout: Rollout, user: User, asked: QueryDict) -> dict[str, Any]:
     group, wave = asked.get("state", ""), whole(asked.get("wave", ""))
     shown, page, pages = _deliveries(rollout, tallies, group, wave, whole(asked.get("page", "")) or 1)
     way = rollbacks.way_back(rollout)
+    drained = _drained(rollout)
     return {
         "rollout": rollout,
         "environment": environment,
@@ -83,9 +84,17 @@ def context(rollout: Rollout, user: User, asked: QueryDict) -> dict[str, Any]:
         "blocked": blocklist.of(rollout.bundle),
         "deciders": deciders(rollout) if rollout.state == RolloutState.HALTED else [],
         "pausing": freezes.pausing(environment) if rollout.frozen_by_id else None,
-        "live": rollout.is_going or any(counts[state] for state in UNFINISHED),
+        "drained": drained,
+        "live": rollout.is_going or bool(drained) or any(counts[state] for state in UNFINISHED),
         "now": timezone.now(),
     }
+
+
+def _drained(rollout: Rollout) -> list[Delivery]:
+    """Whose instances take no traffic, because of this rollout and with no worker at them."""
+    if "drain" not in rollout.plan:
+        return []
+    return list(draining.left(rollout).select_related("instance").order_by("instance__name")[:SHOWN])
 
 
 def deciders(rollout: Rollout) -> list[str]:

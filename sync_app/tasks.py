@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from console import live
-from sync_app import checks, deliveries, gates, push, waves
+from sync_app import checks, deliveries, draining, gates, push, waves
 from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
 
 
@@ -31,6 +31,12 @@ def check_wave(rollout_id: int) -> None:
 
 
 @shared_task
+def undrain() -> None:
+    """Ask what is still drained to take traffic again."""
+    draining.ask()
+
+
+@shared_task
 def tick() -> None:
     """The safety net: expired leases, lost wake-ups, gates whose time has come, rollouts that ended unseen."""
     deliveries.expire_leases()
@@ -42,6 +48,8 @@ def tick() -> None:
             check_wave.delay(rollout_id)
         if step.delay == 0.0:
             push_batch.delay(rollout_id)
+    if draining.owed().exists():
+        undrain.apply_async(expires=settings.TICK_SECONDS)
     live.beat()
 
 

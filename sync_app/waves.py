@@ -17,7 +17,7 @@ from console import audit, live
 from console.models import User
 from instances_app import freezes
 from instances_app.freezes import Frozen
-from sync_app import deliveries, gates, maintenance
+from sync_app import deliveries, draining, gates, maintenance
 from sync_app.gates import Tally
 from sync_app.models import FINAL, UNFINISHED, WAITING, Cause, Delivery, DeliveryState, Rollout, RolloutState
 
@@ -50,7 +50,7 @@ def advance(rollout_id: int) -> Step:
         tallies = gates.tallies(rollout)
         counts = gates.total(tallies)
         if not any(counts[state] for state in UNFINISHED):
-            if rollout.is_going:
+            if rollout.is_going and not _waits_for_undrain(rollout):
                 _close(rollout, counts)
             return step
         if rollout.state == RolloutState.RUNNING:
@@ -131,8 +131,16 @@ def _freeze(rollout: Rollout, freeze: Frozen) -> None:
     ping(rollout)
 
 
+def _waits_for_undrain(rollout: Rollout) -> bool:
+    """Beat asks what is still drained; after PATIENCE the rollout ends without, as incomplete."""
+    recent = draining.left(rollout).filter(changed_at__gt=timezone.now() - PATIENCE)
+    return "drain" in rollout.plan and recent.exists()
+
+
 def _close(rollout: Rollout, counts: Mapping[str, int]) -> None:
     all_verified = set(counts) <= {DeliveryState.VERIFIED}
+    if "drain" in rollout.plan:
+        all_verified = all_verified and not draining.left(rollout).exists()
     rollout.state = RolloutState.SUCCEEDED if all_verified else RolloutState.INCOMPLETE
     rollout.finished_at = timezone.now()
     rollout.save(update_fields=["state", "finished_at"])

@@ -17,7 +17,7 @@ register = template.Library()
 TONES = {  # the shape and colour of every word that a state can be
     "good": "in sync|healthy|verified|succeeded|approved|published|low|on|known|resolved|met|passed",
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met",
-    "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|frozen",
+    "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|drained",
     "busy": "sending|running|proposed|changing|at its gate",
     "doubt": "unknown",
     "idle": "pending|draft|note|not yet|not open",

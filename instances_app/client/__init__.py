@@ -5,11 +5,13 @@ read-back cost it less than half the CPU of a general client, and it tells what 
 lost. Both answer in the same words.
 """
 
-from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed
+from instances_app.client.draining import Drain, Stop, undrained
+from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed, Undrain, Undrained
 from instances_app.client.replies import Outcome, Reply, Target
 from instances_app.client.single import document, info, versions
 
 __all__ = [
+    "Drain",
     "Fleet",
     "Look",
     "Looked",
@@ -17,8 +19,12 @@ __all__ = [
     "Push",
     "Pushed",
     "Reply",
+    "Stop",
     "Target",
+    "Undrain",
+    "Undrained",
     "document",
     "info",
+    "undrained",
     "versions",
 ]

@@ -21,6 +21,7 @@ import uvloop
 from webhook_agent import protocol
 
 from instances_app.client import replies, wire
+from instances_app.client.draining import Drain
 from instances_app.client.replies import Outcome, Reply, Target, silent
 from instances_app.client.wire import TooLarge, WireError
 
@@ -36,6 +37,7 @@ class Push:
     bodies: tuple[bytes, ...]  # sent in this order; none: it only looks
     look_first: bool  # an earlier attempt may have arrived: read before sending
     wanted: Mapping[str, str]  # kind → full digest
+    drain: Drain | None = None  # take it out of traffic meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,21 @@ class Pushed:
     read_back: Reply | None
     sent_at: float | None  # time.time() when the first body left
     finished_at: float
+    drain: Drain | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undrain:
+    """Put an instance back into traffic."""
+
+    key: int
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Undrained:
+    key: int
+    reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,7 @@ class Fleet:
     def __init__(self, *, connect_timeout: float = 3.0, read_timeout: float = 10.0) -> None:
         self._connect = connect_timeout
         self._read = read_timeout
-        self._results: queue.SimpleQueue[Pushed | Looked] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Pushed | Looked | Undrained] = queue.SimpleQueue()
         self._ready = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
@@ -84,14 +101,18 @@ class Fleet:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    def submit(self, job: Push | Look) -> None:
+    def submit(self, job: Push | Look | Undrain) -> None:
         """Start the job now."""
-        work = self._push(job) if isinstance(job, Push) else self._look(job)
+        work: Coroutine[Any, Any, None]
+        if isinstance(job, Push):
+            work = self._push(job)
+        else:
+            work = self._look(job) if isinstance(job, Look) else self._undrain(job)
         self._loop.call_soon_threadsafe(self._start, work)
 
-    def results(self, *, timeout: float) -> list[Pushed | Looked]:
+    def results(self, *, timeout: float) -> list[Pushed | Looked | Undrained]:
         """Wait at most `timeout` seconds for the first result, then return all there are."""
-        found: list[Pushed | Looked] = []
+        found: list[Pushed | Looked | Undrained] = []
         try:
             found.append(self._results.get(timeout=timeout) if timeout > 0 else self._results.get_nowait())
             while True:
@@ -124,6 +145,11 @@ class Fleet:
                 info = await line.request("GET", "instance-info", last=True)
         self._results.put(Looked(job.key, versions, info))
 
+    async def _undrain(self, job: Undrain) -> None:
+        with self._line(job.target) as line:
+            reply = await line.request("POST", "undrain", body=b"{}", last=True)
+        self._results.put(Undrained(job.key, reply))
+
     async def _push(self, job: Push) -> None:
         looked: Reply | None = None
         sent: list[Reply] = []
@@ -133,7 +159,9 @@ class Fleet:
             if job.look_first or not job.bodies:
                 looked = await line.request("GET", "config-version", last=not job.bodies)
             if looked is None or (looked.outcome == Outcome.OK and not shows(looked, job.wanted)):
-                for body in job.bodies:
+                ended = await job.drain.begin(line.request) if job.drain is not None and job.bodies else None
+                looked = ended or looked
+                for body in () if ended else job.bodies:
                     sent_at = sent_at or time.time()
                     sent.append(await line.request("POST", "config-update", body=body))
                     if sent[-1].outcome != Outcome.OK:
@@ -141,7 +169,9 @@ class Fleet:
                 else:
                     if sent:
                         read_back = await line.request("GET", "config-version", last=True)
-        self._results.put(Pushed(job.key, looked, tuple(sent), read_back, sent_at, time.time()))
+            if job.drain is not None:
+                await job.drain.end(line.request)
+        self._results.put(Pushed(job.key, looked, tuple(sent), read_back, sent_at, time.time(), job.drain))
 
     def _line(self, target: Target) -> _Line:
         return _Line(target, connect_timeout=self._connect, read_timeout=self._read)

@@ -29,6 +29,20 @@ class Migration(migrations.Migration):
             name='state',
             field=models.CharField(choices=[('pending', 'Pending'), ('sending', 'Sending'), ('unknown', 'Unknown'), ('retrying', 'Retrying'), ('verified', 'Verified'), ('rejected', 'Rejected'), ('failed', 'Failed'), ('unreachable', 'Unreachable'), ('superseded', 'Superseded'), ('cancelled', 'Cancelled'), ('skipped', 'Skipped')], default='pending', max_length=20),
         ),
+        migrations.AddField(
+            model_name='delivery',
+            name='drain_error',
+            field=models.CharField(blank=True, db_default='', default='', max_length=300),
+        ),
+        migrations.AddField(
+            model_name='delivery',
+            name='drained_since',
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('drained_since__isnull', False)), fields=['rollout'], name='delivery_drained'),
+        ),
         migrations.AddConstraint(
             model_name='delivery',
             constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'sending', 'unknown', 'retrying', 'verified', 'rejected', 'failed', 'unreachable', 'superseded', 'cancelled', 'skipped'])), name='delivery_state_known'),
