@@ -9,12 +9,18 @@ from django import forms
 
 from console.errors import Refused
 from instances_app.models import Instance
-from instances_app.plans import LONGEST_DRAIN, LONGEST_SOAK, Plan, Unreachable
+from instances_app.plans import LONGEST_DRAIN, LONGEST_SOAK, Plan, Unclear, Unreachable
 
 UNREACHABLE = (
     (Unreachable.BLOCK, "counts as failed"),
     (Unreachable.TOLERATE, "is left behind, up to so many"),
     (Unreachable.EXCLUDE, "is never held against the rollout"),
+)
+BESIDE = {"drain": ("at_once",), "compare": ("waves", "soak_seconds")}  # what else a part is judged by
+COMPARE = (
+    (Unclear.NO, "no"),
+    (Unclear.HOLD, "yes; halt when they cannot be compared"),
+    (Unclear.CONTINUE, "yes; go on when they cannot be compared"),
 )
 
 
@@ -62,6 +68,20 @@ class PlanForm(forms.Form):
         label="Seconds to wait after draining",
         help_text="As long as load balancers and running requests need.",
     )
+    compare = forms.ChoiceField(
+        required=False,
+        choices=COMPARE,
+        label="Compare canaries with untouched instances",
+        help_text="During the soak, by each service's own /health and /stats: the share that is healthy, and how many "
+        "requests each accepted.",
+    )
+    compare_margin = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=100,
+        label="Canaries may be worse by, in per cent",
+        help_text="Usual: 10.",
+    )
     canaries = forms.TypedMultipleChoiceField(
         required=False, coerce=int, help_text="Instances that stand first, whatever the waves are."
     )
@@ -81,7 +101,9 @@ class PlanForm(forms.Form):
         parts = self._parts(data)
         for name in parts:
             try:
-                Plan.of({name: parts[name]} | ({"at_once": parts.get("at_once", 0)} if name == "drain" else {}))
+                Plan.of(
+                    {name: parts[name]} | {beside: parts[beside] for beside in BESIDE.get(name, ()) if beside in parts}
+                )
             except Refused as refusal:
                 self.add_error(name, str(refusal))
         return data

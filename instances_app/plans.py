@@ -22,7 +22,9 @@ SELECTOR = re.compile(r"\A(?P<key>[A-Za-z][\w.-]{0,39})=(?P<value>[\w.:/ -]{0,80
 LONGEST_SOAK = 24 * 3600
 MOST_WAVES = 20
 LONGEST_DRAIN = 600
-LATER = frozenset({"drain", "drain_seconds"})  # came after plans were sealed into approvals
+LATER = frozenset(
+    {"drain", "drain_seconds", "compare", "compare_margin"}
+)  # came after plans were sealed into approvals
 
 
 class Unreachable(StrEnum):
@@ -31,6 +33,14 @@ class Unreachable(StrEnum):
     BLOCK = "block"  # as a failure; without a failure limit a single one keeps the gate of its wave closed
     TOLERATE = "tolerate"  # up to `tolerate` of them are left behind
     EXCLUDE = "exclude"  # never held against the rollout
+
+
+class Unclear(StrEnum):
+    """Whether canaries are compared with untouched instances, and what follows when that says nothing."""
+
+    NO = ""
+    HOLD = "hold"  # the rollout halts, and a person decides
+    CONTINUE = "continue"
 
 
 class Member(Protocol):
@@ -65,6 +75,8 @@ class Plan:
     canaries: tuple[int, ...] = field(default=())
     drain: bool = False  # each instance takes no traffic while it is pushed to
     drain_seconds: int = 0  # from draining until the push
+    compare: str = Unclear.NO
+    compare_margin: int = 10  # per cent that the canaries may be worse
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
@@ -83,6 +95,8 @@ class Plan:
                 canaries=tuple(sorted({int(pk) for pk in data.get("canaries", ())})),
                 drain=bool(data.get("drain", False)),
                 drain_seconds=int(data.get("drain_seconds", 0)),
+                compare=Unclear(data.get("compare", Unclear.NO)),
+                compare_margin=int(data.get("compare_margin", 10)),
             )
         except (TypeError, ValueError):
             raise Refused(
@@ -114,6 +128,9 @@ class Plan:
             parts.append(f"{self.at_once} at once")
         if self.drain:
             parts.append(f"each drained {self.drain_seconds} s before its push")
+        if self.compare:
+            unclear = "halts" if self.compare == Unclear.HOLD else "goes on"
+            parts.append(f"canaries compared with untouched ones (margin {self.compare_margin}%, {unclear} if unclear)")
         return "; ".join(parts)
 
     def failures_allowed(self, instances: int) -> int | None:
@@ -141,6 +158,10 @@ class Plan:
             raise Refused("The plan's numbers are not negative.")
         if not 0 <= self.drain_seconds <= LONGEST_DRAIN:
             raise Refused(f"Between draining and the push are 0 to {LONGEST_DRAIN} seconds.")
+        if not 0 <= self.compare_margin <= 100:
+            raise Refused("The margin of the comparison is between 0 and 100 per cent.")
+        if self.compare and not (self.soak_seconds and len(self.waves) > 1):
+            raise Refused("A comparison takes place during the soak of a wave: give the plan a soak and two waves.")
         if self.drain and not self.at_once:
             raise Refused("Draining needs a limit “at once”: without one, the whole fleet would be drained together.")
 
@@ -168,6 +189,11 @@ def numbers(plan: Plan, instances: Iterable[Member]) -> dict[int, int]:
     """The id of each instance → the number of its wave, from 1."""
     made = enumerate(waves(plan, instances), start=1)
     return {one.pk: number for number, wave in made for one in wave}
+
+
+def ranked(instances: Iterable[M]) -> list[M]:
+    """In the order in which waves take them, without regard to a plan."""
+    return sorted(instances, key=lambda one: (_rank(str(one.name)), one.pk))
 
 
 def names(plan: Plan, instances: Iterable[M]) -> list[list[str]]:

@@ -17,7 +17,7 @@ from webhook_agent import protocol
 
 from instances_app.models import Health, Instance, Observation, is_fresh
 from instances_app.plans import Plan, Unreachable
-from sync_app import draining, maintenance
+from sync_app import comparing, draining, maintenance
 from sync_app.models import UNFINISHED, DeliveryState, Rollout
 
 NAMED = 3  # instances in one sentence
@@ -123,6 +123,8 @@ def _gate(rollout: Rollout, plan: Plan, tallies: Mapping[int, Tally]) -> list[Co
     if plan.soak_seconds:
         soak = f"{plan.soak_seconds} s of soak after the last one was verified"
         found.append(Condition(True if until and left <= 0 else None, soak, wait=max(left, 0.0) if until else None))
+    if plan.compare:
+        found.append(Condition(*comparing.standing(rollout, plan)))
     if until and left <= 0:
         found.append(_health(rollout, until))
     else:

@@ -77,6 +77,7 @@ class Rollout(models.Model):
     held_at = models.DateTimeField(null=True)  # paused or halted since
     held_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     frozen_by = models.ForeignKey(Freeze, on_delete=models.PROTECT, null=True, related_name="+")  # paused by it
+    comparison = models.JSONField(default=dict)  # of the open wave; `comparing` writes and reads it
     left_out = models.JSONField(default=list)  # in maintenance when it began: [{"id", "name", "reason"}, …]
 
     class Meta:

@@ -15,7 +15,7 @@ from django.conf import settings
 from webhook_agent import protocol
 
 from configs_app import proposals
-from instances_app.client import Fleet, Looked, Outcome, Push, Pushed, Reply, Undrained
+from instances_app.client import Fleet, Outcome, Push, Pushed, Reply, Result
 from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
 from sync_app import deliveries, waves
@@ -44,7 +44,7 @@ def run(rollout_id: int) -> bool:
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         while claims or held:
             held.update((claim.id, claim) for claim in claims)
-            results: list[Pushed | Looked | Undrained] = []
+            results: list[Result] = []
             for job in payload.jobs(claims):
                 if isinstance(job, Pushed):
                     results.append(job)

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from console import live
-from sync_app import checks, deliveries, draining, gates, push, waves
+from sync_app import checks, comparing, deliveries, draining, gates, push, waves
 from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
 
 
@@ -18,6 +18,8 @@ def push_batch(rollout_id: int) -> None:
     step = waves.advance(rollout_id)
     if step.look:
         check_wave.delay(rollout_id)
+    elif step.compare:
+        compare_wave.delay(rollout_id)
     elif (worked or step.opened) and step.delay is not None and step.delay <= settings.TICK_SECONDS:
         push_batch.apply_async((rollout_id,), countdown=step.delay)
 
@@ -28,6 +30,18 @@ def check_wave(rollout_id: int) -> None:
     checks.ask(gates.verified_instances(Rollout.objects.get(pk=rollout_id)))
     if waves.advance(rollout_id).delay == 0.0:
         push_batch.delay(rollout_id)
+
+
+@shared_task
+def compare_wave(rollout_id: int) -> None:
+    """Ask canaries and untouched instances how they are and what they counted, and advance."""
+    rollout = Rollout.objects.select_related("environment").get(pk=rollout_id)
+    comparing.ask(rollout, gates.verified_instances(rollout))
+    step = waves.advance(rollout_id)
+    if step.look:
+        check_wave.delay(rollout_id)
+    elif step.delay is not None and step.delay <= settings.TICK_SECONDS:
+        push_batch.apply_async((rollout_id,), countdown=step.delay)
 
 
 @shared_task
@@ -46,6 +60,8 @@ def tick() -> None:
         step = waves.advance(rollout_id)
         if step.look:
             check_wave.delay(rollout_id)
+        if step.compare:
+            compare_wave.delay(rollout_id)
         if step.delay == 0.0:
             push_batch.delay(rollout_id)
     if draining.owed().exists():

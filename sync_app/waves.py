@@ -6,7 +6,7 @@ All of it happens in `advance`, under the rollout's lock: by whichever worker co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.db import transaction
@@ -17,7 +17,8 @@ from console import audit, live
 from console.models import User
 from instances_app import freezes
 from instances_app.freezes import Frozen
-from sync_app import deliveries, draining, gates, maintenance
+from instances_app.plans import Plan
+from sync_app import comparing, deliveries, draining, gates, maintenance
 from sync_app.gates import Tally
 from sync_app.models import FINAL, UNFINISHED, WAITING, Cause, Delivery, DeliveryState, Rollout, RolloutState
 
@@ -31,6 +32,7 @@ class Step:
     delay: float | None = None  # seconds until its next delivery is due, or its soak is over; None: nothing to wait for
     look: bool = False  # ask the instances of the open wave how they are, then advance again
     opened: bool = False  # a wave has just opened
+    compare: bool = False  # ask canaries and untouched instances, then advance again
 
 
 def advance(rollout_id: int) -> Step:
@@ -58,7 +60,7 @@ def advance(rollout_id: int) -> Step:
         elif not rollout.is_going and any(counts[state] for state in WAITING):
             deliveries.end_waiting(rollout)  # an attempt ended while somebody cancelled
     delay = _due(rollout)
-    return step if delay is None else Step(delay, step.look, step.opened)
+    return step if delay is None else replace(step, delay=delay)
 
 
 def open_next(rollout: Rollout, *, actor: User | None = None) -> None:
@@ -90,6 +92,8 @@ def _pass(rollout: Rollout, tallies: Mapping[int, Tally]) -> Step:
     elif rollout.wave < rollout.waves and not waiting:
         open_next(rollout)
         return Step(opened=True)
+    elif _compares(rollout, tallies):
+        return Step(compare=True)
     elif any(condition.look for condition in waiting):
         if rollout.asked_at is None:
             rollout.asked_at = timezone.now()
@@ -99,6 +103,12 @@ def _pass(rollout: Rollout, tallies: Mapping[int, Tally]) -> Step:
             return Step()
         return Step(look=True)
     return Step(delay=next((condition.wait for condition in waiting if condition.wait is not None), None))
+
+
+def _compares(rollout: Rollout, tallies: Mapping[int, Tally]) -> bool:
+    plan = Plan.of(rollout.plan)
+    sent = gates.soak_until(plan, tallies.get(rollout.wave, Tally())) is not None
+    return sent and comparing.due(rollout, plan)
 
 
 def _due(rollout: Rollout) -> float | None:

@@ -6,7 +6,7 @@ lost. Both answer in the same words.
 """
 
 from instances_app.client.draining import Drain, Stop, undrained
-from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed, Undrain, Undrained
+from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed, Result, Sample, Sampled, Undrain, Undrained
 from instances_app.client.replies import Outcome, Reply, Target
 from instances_app.client.single import document, info, versions
 
@@ -19,6 +19,9 @@ __all__ = [
     "Push",
     "Pushed",
     "Reply",
+    "Result",
+    "Sample",
+    "Sampled",
     "Stop",
     "Target",
     "Undrain",

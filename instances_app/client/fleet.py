@@ -66,6 +66,21 @@ class Undrained:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """Ask the service itself how it is and what it counted, without the agent's token."""
+
+    key: int
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    key: int
+    health: Reply
+    stats: Reply
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Ask what runs there and how it is."""
 
@@ -80,13 +95,17 @@ class Looked:
     info: Reply
 
 
+Job = Push | Look | Undrain | Sample
+Result = Pushed | Looked | Undrained | Sampled
+
+
 class Fleet:
     """Runs jobs concurrently in a thread of its own; use it as a context manager, from one thread."""
 
     def __init__(self, *, connect_timeout: float = 3.0, read_timeout: float = 10.0) -> None:
         self._connect = connect_timeout
         self._read = read_timeout
-        self._results: queue.SimpleQueue[Pushed | Looked | Undrained] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._ready = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
@@ -101,24 +120,30 @@ class Fleet:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    def submit(self, job: Push | Look | Undrain) -> None:
+    def submit(self, job: Job) -> None:
         """Start the job now."""
-        work: Coroutine[Any, Any, None]
-        if isinstance(job, Push):
-            work = self._push(job)
-        else:
-            work = self._look(job) if isinstance(job, Look) else self._undrain(job)
-        self._loop.call_soon_threadsafe(self._start, work)
+        self._loop.call_soon_threadsafe(self._start, self._work(job))
 
-    def results(self, *, timeout: float) -> list[Pushed | Looked | Undrained]:
+    def results(self, *, timeout: float) -> list[Result]:
         """Wait at most `timeout` seconds for the first result, then return all there are."""
-        found: list[Pushed | Looked | Undrained] = []
+        found: list[Result] = []
         try:
             found.append(self._results.get(timeout=timeout) if timeout > 0 else self._results.get_nowait())
             while True:
                 found.append(self._results.get_nowait())
         except queue.Empty:
             return found
+
+    def _work(self, job: Job) -> Coroutine[Any, Any, None]:
+        match job:
+            case Push():
+                return self._push(job)
+            case Look():
+                return self._look(job)
+            case Undrain():
+                return self._undrain(job)
+            case Sample():
+                return self._sample(job)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -149,6 +174,12 @@ class Fleet:
         with self._line(job.target) as line:
             reply = await line.request("POST", "undrain", body=b"{}", last=True)
         self._results.put(Undrained(job.key, reply))
+
+    async def _sample(self, job: Sample) -> None:
+        with self._line(Target(job.target.base_url, token="")) as line:
+            health = await line.request("GET", "/health")
+            stats = await line.request("GET", "/stats", last=True, limit=replies.STATS_LIMIT)
+        self._results.put(Sampled(job.key, health, stats))
 
     async def _push(self, job: Push) -> None:
         looked: Reply | None = None
@@ -193,11 +224,19 @@ class _Line:
         if self._connection is not None:
             self._connection.close()
 
-    async def request(self, method: str, path: str, *, body: bytes | None = None, last: bool = False) -> Reply:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        last: bool = False,
+        limit: int = replies.ANSWER_LIMIT,
+    ) -> Reply:
         """One exchange. `last` closes the connection after it."""
         started = time.monotonic()
         try:
-            answer = await self._exchange(method, path, body=body, last=last)
+            answer = await self._exchange(method, path, body=body, last=last, limit=limit)
         except WireError as error:
             return silent(error.outcome, error.code, error.error, started=started)
         except TooLarge as error:
@@ -207,19 +246,19 @@ class _Line:
             return silent(Outcome.UNKNOWN, "internal", "The console failed here; its log says how.", started=started)
         return replies.classify(answer.status, answer.headers, answer.content, started=started)
 
-    async def _exchange(self, method: str, path: str, *, body: bytes | None, last: bool) -> wire.Answer:
+    async def _exchange(self, method: str, path: str, *, body: bytes | None, last: bool, limit: int) -> wire.Answer:
         address = self._address = self._address or wire.Address.of(self._target)
         message = wire.request(method, address, path, body=body, last=last)
         old = self._connection
         if old is not None and old.is_open:
             try:
-                return await old.ask(message, timeout=self._read_timeout, limit=replies.ANSWER_LIMIT)
+                return await old.ask(message, timeout=self._read_timeout, limit=limit)
             except WireError as error:
                 # An instance may close a connection between two exchanges. Reading again does no harm; sending might.
                 if error.code != "disconnected" or method != "GET":
                     raise
         self._connection = await wire.connect(address, timeout=self._connect_timeout)
-        return await self._connection.ask(message, timeout=self._read_timeout, limit=replies.ANSWER_LIMIT)
+        return await self._connection.ask(message, timeout=self._read_timeout, limit=limit)
 
 
 def shows(reply: Reply, wanted: Mapping[str, str]) -> bool:

@@ -16,6 +16,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='rollout',
+            name='comparison',
+            field=models.JSONField(default=dict),
+        ),
+        migrations.AddField(
+            model_name='rollout',
             name='frozen_by',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='instances_app.freeze'),
         ),
