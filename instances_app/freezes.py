@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.utils import timezone
 
-from instances_app.models import Environment, Freeze
+from instances_app.freeze_models import Freeze
+from instances_app.models import Environment
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 WEEK = timedelta(days=7)

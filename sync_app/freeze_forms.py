@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from django import forms
 
 from instances_app import freezes
-from instances_app.models import Environment, Freeze
+from instances_app.freeze_models import Freeze
+from instances_app.models import Environment
 
 SHAPE = "%Y-%m-%dT%H:%M"
 ONCE, WEEKLY = "once", "weekly"

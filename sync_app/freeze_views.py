@@ -13,7 +13,7 @@ from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
 from instances_app import freezes
-from instances_app.models import Freeze
+from instances_app.freeze_models import Freeze
 from instances_app.shortcuts import get_environment, get_instance
 from sync_app import freezing, maintenance, rollouts
 from sync_app.freeze_forms import FreezeForm, MaintenanceForm

@@ -14,7 +14,8 @@ from console import access, audit
 from console.errors import Refused
 from console.models import User
 from instances_app import freezes, late_reviews
-from instances_app.models import Environment, Freeze, LateReview
+from instances_app.freeze_models import Freeze
+from instances_app.models import Environment, LateReview
 from sync_app import tasks
 from sync_app.models import GOING, Cause, Rollout
 

@@ -8,7 +8,8 @@ from django.db import models
 from django.db.models import Q
 
 from configs_app.models import Bundle, Change
-from instances_app.models import Environment, Freeze, Instance
+from instances_app.freeze_models import Freeze
+from instances_app.models import Environment, Instance
 
 
 class RolloutState(models.TextChoices):

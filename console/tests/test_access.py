@@ -18,7 +18,8 @@ from console import access, testing
 from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
 from instances_app import late_reviews
-from instances_app.models import Freeze, LateReview
+from instances_app.freeze_models import Freeze
+from instances_app.models import LateReview
 from sync_app import freezing, rollouts
 from sync_app.models import Blocked, Cause
 

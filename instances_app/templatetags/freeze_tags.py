@@ -9,7 +9,8 @@ from django.template.context import RequestContext
 
 from console import access
 from instances_app import freezes
-from instances_app.models import Environment, Freeze
+from instances_app.freeze_models import Freeze
+from instances_app.models import Environment
 
 register = template.Library()
 

@@ -11,7 +11,8 @@ from django.db import IntegrityError, InternalError, transaction
 from console import testing
 from console.models import User
 from instances_app import freezes, registry
-from instances_app.models import Environment, Freeze
+from instances_app.freeze_models import Freeze
+from instances_app.models import Environment
 
 pytestmark = pytest.mark.django_db
 

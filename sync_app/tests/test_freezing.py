@@ -17,7 +17,8 @@ from console.errors import Refused
 from console.models import AuditEvent
 from console.testing import Cast
 from instances_app import freezes, late_reviews
-from instances_app.models import Freeze, LateReview
+from instances_app.freeze_models import Freeze
+from instances_app.models import LateReview
 from sync_app import freezing, rollbacks, rollout_control, rollouts, waves
 from sync_app.models import Cause, Rollout
 from sync_app.tests.attempts import begin, change, work

@@ -15,7 +15,7 @@ from console import testing
 from console.errors import Refused
 from console.testing import Cast
 from console.testing_processes import until
-from instances_app.models import Freeze
+from instances_app.freeze_models import Freeze
 from sync_app import freezing, maintenance, rollouts, waves
 from sync_app.models import Cause, Rollout
 from sync_app.tests.attempts import begin, states, work

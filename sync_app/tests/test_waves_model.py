@@ -18,7 +18,8 @@ from configs_app.models import Change
 from console import testing
 from console.errors import Refused
 from instances_app import freezes
-from instances_app.models import Freeze, Instance, maintained
+from instances_app.freeze_models import Freeze
+from instances_app.models import Instance, maintained
 from sync_app import blocklist, deliveries, freezing, maintenance, rollbacks, rollout_control, rollouts, waves
 from sync_app.deliveries import Claim
 from sync_app.models import FINAL, GOING, UNFINISHED, WITH_REASON, Cause, Delivery, Rollout
