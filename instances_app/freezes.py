@@ -19,7 +19,7 @@ from instances_app.models import Environment
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 WEEK = timedelta(days=7)
-SOON = timedelta(days=14)  # what is announced
+SOON = {False: timedelta(days=14), True: timedelta(days=1)}  # what is announced; weekly ones: the day before
 MOST_LINKS = 60  # freezes that follow one another without a gap
 
 
@@ -74,11 +74,12 @@ def pausing(environment: Environment) -> Frozen | None:
 
 
 def coming(environment: Environment) -> list[Frozen]:
-    """What begins within SOON, the next first; of each freeze the next time only."""
+    """What begins soon, the next first; of each freeze the next time only."""
     now, found = timezone.now(), []
     for row in standing(environment):
         if row.kind == Freeze.Kind.FREEZE:
-            later = [time for time in times(row, now, now + SOON) if now < time.since <= now + SOON]
+            last = now + SOON[row.starts_at is None]
+            later = [time for time in times(row, now, last) if now < time.since <= last]
             found += later[:1]
     return sorted(found, key=lambda one: one.since)
 

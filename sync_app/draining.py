@@ -41,25 +41,37 @@ class Draining:
         self.stop = Stop()
 
     def intend(self, claims: Iterable[Claim], instances: Mapping[int, Instance]) -> dict[int, Drain]:
-        """delivery → its draining; the intention is committed before anybody is drained."""
+        """delivery → its draining; the intention is committed before anybody is drained.
+
+        Who has lost its claim meanwhile drains nobody.
+        """
         claims = list(claims)
-        can = {claim.id: "drain" in instances[claim.instance_id].capabilities for claim in claims}
+        able = {claim.id: "drain" in instances[claim.instance_id].capabilities for claim in claims}
         with connection.cursor() as cursor:
             cursor.execute(
                 """
-                WITH before AS (
-                    SELECT id, drained_since IS NOT NULL AS owed FROM sync_app_delivery WHERE id = ANY(%s) FOR UPDATE
+                WITH mine AS (
+                    SELECT d.id, d.drained_since IS NOT NULL AS owed, claimed.drains
+                    FROM sync_app_delivery d
+                    JOIN unnest(%s::bigint[], %s::int[], %s::bool[]) AS claimed(id, attempt, drains)
+                        ON claimed.id = d.id AND claimed.attempt = d.attempts AND d.state = 'sending'
+                    ORDER BY d.id FOR UPDATE OF d
                 )
-                UPDATE sync_app_delivery d SET drained_since = clock_timestamp()
-                FROM before WHERE d.id = before.id AND d.state = 'sending' AND (d.id = ANY(%s) OR before.owed)
-                RETURNING d.id, before.owed
+                UPDATE sync_app_delivery d
+                SET drained_since = CASE WHEN mine.drains OR mine.owed THEN clock_timestamp() END
+                FROM mine WHERE d.id = mine.id
+                RETURNING d.id, mine.owed
                 """,
-                [list(can), [claim.id for claim in claims if can[claim.id] and claim.may_send]],
+                [
+                    [claim.id for claim in claims],
+                    [claim.attempt for claim in claims],
+                    [able[claim.id] and claim.may_send for claim in claims],
+                ],
             )
             owed = dict(cursor.fetchall())
         return {
-            pk: Drain(seconds=self._seconds, stop=self.stop, owed=owed.get(pk, False), possible=able)
-            for pk, able in can.items()
+            pk: Drain(seconds=self._seconds, stop=self.stop, owed=owed.get(pk, False), possible=can and pk in owed)
+            for pk, can in able.items()
         }
 
     def look(self) -> None:

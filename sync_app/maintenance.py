@@ -67,7 +67,11 @@ def end(instance: Instance, *, actor: User) -> Instance:
 
 def skip(rollout: Rollout) -> int:
     """End what waits for instances in maintenance and cannot have arrived. The caller holds the rollout's lock."""
-    waiting = rollout.deliveries.filter(maintained("instance__"), state__in=WAITING, sent_at=None)
+    here = Instance.objects.filter(environment=rollout.environment_id)
+    resting = list(here.in_maintenance().values_list("pk", flat=True))
+    if not resting:  # nearly always, and one look into a small index
+        return 0
+    waiting = rollout.deliveries.filter(instance__in=resting, state__in=WAITING, sent_at=None)
     now = timezone.now()
     return waiting.update(
         state=DeliveryState.SKIPPED, finished_at=now, changed_at=now, next_attempt_at=None, evidence=SKIPPED

@@ -8,6 +8,8 @@ from typing import Protocol
 from instances_app.client.replies import Outcome, Reply
 
 TRIES = 3  # at undraining, before it is left to the next worker
+# Answers to `drain` after which nothing is drained.
+NOT_DRAINED = {Outcome.UNREACHABLE, Outcome.REJECTED, Outcome.UNAUTHORISED, Outcome.WRONG_PROTOCOL}
 
 
 class Request(Protocol):
@@ -37,8 +39,8 @@ class Drain:
         """Drain and wait. None: push now; else the reply that ends the attempt without a push."""
         if not self.possible:
             return None
-        reply = await request("POST", "drain", body=b"{}")
-        self.left = self.left or reply.outcome != Outcome.UNREACHABLE
+        reply = await request("POST", "drain", body=b"{}", last=True)  # it would not stay open while nothing is asked
+        self.left = self.left or reply.outcome not in NOT_DRAINED
         if reply.outcome != Outcome.OK:
             return reply
         self.used = True
@@ -52,7 +54,7 @@ class Drain:
         """Undrain what may be drained."""
         for number in range(TRIES if self.left else 0):
             await asyncio.sleep(number / 2)
-            reply = await request("POST", "undrain", body=b"{}")
+            reply = await request("POST", "undrain", body=b"{}", last=True)
             if undrained(reply):
                 self.left, self.error = False, ""
                 return
@@ -60,7 +62,5 @@ class Drain:
 
 
 def undrained(reply: Reply) -> bool:
-    """Whether the instance says that it takes traffic again. No address for it, no draining: that is as good."""
-    if reply.code == "not_found":
-        return True
+    """Whether the instance says that it takes traffic again; nothing else is proof."""
     return reply.outcome == Outcome.OK and reply.body.get("draining") is False

@@ -145,9 +145,17 @@ def test_nothing_is_pushed_where_draining_is_refused(fleet: Fleet) -> None:
     _, rollout = begin(fleet)
     fleet.fails["i0", "drain"] = 409
     push.run(rollout.pk)
-    assert fleet.of("i0") == ["drain", "undrain"]
+    assert fleet.of("i0") == ["drain"]
     found = delivery(rollout)
     assert (found.state, found.error, found.drained_since) == ("rejected", "No.", None)
+
+
+def test_an_answer_that_never_came_may_have_drained_it(fleet: Fleet) -> None:
+    _, rollout = begin(fleet)
+    fleet.fails["i0", "drain"] = 500
+    push.run(rollout.pk)
+    assert fleet.of("i0") == ["drain", "undrain"]
+    assert (delivery(rollout).state, delivery(rollout).drained_since) == ("retrying", None)
 
 
 def test_one_that_stays_drained_halts_the_rollout_is_named_and_is_asked_until_it_takes_traffic(fleet: Fleet) -> None:
