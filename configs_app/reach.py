@@ -33,6 +33,7 @@ class Reach:
     waves: list[list[str]]
     retired: list[str]  # proposed for, and gone since: nothing is sent to them
     newcomers: int  # registered since: not included
+    in_maintenance: list[str]  # of those it goes to: left out, unless that ends before it is published
 
     @property
     def instances(self) -> int:
@@ -71,5 +72,6 @@ def of(change: Change, proposal: Proposal | None) -> Reach:
         chosen=change.targets is not None,
         waves=plans.names(way, instances),
         retired=[target.name for target in proposal.aimed_at if target.id not in known] if proposal else [],
+        in_maintenance=sorted(since.in_maintenance().filter(pk__in=known).values_list("name", flat=True)),
         newcomers=since.filter(created_at__gt=proposal.at).exclude(pk__in=known).count() if proposal else 0,
     )

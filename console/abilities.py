@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 WORDS = {
     "environment.view": "see fleet, documents (secrets masked) and history",
     "environment.change": "change its rules, give and take roles",
+    "freeze.set": "set freezes and maintenance windows",
+    "freeze.lift": "lift a freeze before its end",
     "audit.view": "read its audit trail",
     "secret.view": "show and download secrets",
     "instance.change": "register, edit and retire instances",
     "instance.check": "ask instances what they run",
+    "instance.maintain": "put instances into maintenance",
     "change.edit": "edit documents and propose changes",
     "change.review": "approve or reject changes of others",
     "change.dry_run": "try changes out with a dry run",

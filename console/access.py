@@ -28,12 +28,15 @@ ADMINS = frozenset({Role.ADMIN})
 VERBS: dict[str, frozenset[str]] = {
     "environment.view": EVERYBODY,
     "environment.change": ADMINS,
+    "freeze.set": ADMINS,  # freezes and maintenance windows
+    "freeze.lift": ADMINS,  # before its end; in a protected environment that opens a late review
     "audit.view": EVERYBODY,
     # Literal secrets, by download or shown on a page; masked otherwise, in the editor too. One verb for both ways:
     # they show the same thing. Apart from change.edit, so that a table may let people edit who may not see secrets.
     "secret.view": WORKERS,
     "instance.change": WORKERS,
     "instance.check": WORKERS | SIGNERS,
+    "instance.maintain": WORKERS,  # leave an instance out of rollouts, gates and alarms for a while
     "change.edit": WORKERS,
     "change.comment": PEOPLE,
     "change.review": SIGNERS,

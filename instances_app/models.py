@@ -98,6 +98,7 @@ class LateReview(models.Model):
     class Cause(models.TextChoices):
         GLASS = "glass"  # a change was published without waiting for approvals
         RULES = "rules"  # the environment's rules were loosened
+        FREEZE = "freeze"  # a freeze was lifted before its end, or rollouts may start at more times
 
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="late_reviews")
     cause = models.CharField(max_length=10, choices=Cause.choices)
@@ -114,7 +115,7 @@ class LateReview(models.Model):
     class Meta:
         ordering = ["due_at"]
         constraints = [
-            models.CheckConstraint(condition=Q(cause__in=["glass", "rules"]), name="late_review_cause_known"),
+            models.CheckConstraint(condition=Q(cause__in=["glass", "rules", "freeze"]), name="late_review_cause_known"),
             models.CheckConstraint(condition=~Q(reason=""), name="late_review_has_reason"),
             models.CheckConstraint(
                 condition=Q(closed_at=None, closed_by=None, note="")
@@ -135,6 +136,9 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
     def active(self) -> InstanceQuerySet:
         return self.filter(retired_at=None)
 
+    def in_maintenance(self) -> InstanceQuerySet:
+        return self.filter(maintained())
+
 
 class Instance(models.Model):
     """One running webhook service: a base URL and a token."""
@@ -154,6 +158,14 @@ class Instance(models.Model):
     token_refused_at = models.DateTimeField(null=True)  # 401 or 403: nothing is sent until the token changes
     info = models.JSONField(default=dict)  # the last instance-info answer, untrusted
 
+    # Left out of rollouts, gates and alarms, until then or until somebody ends it; `sync_app/maintenance.py` does both.
+    maintenance_since = models.DateTimeField(null=True, blank=True)
+    maintenance_until = models.DateTimeField(null=True, blank=True)
+    maintenance_reason = models.CharField(max_length=500, blank=True)
+    maintenance_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+
     objects = InstanceQuerySet.as_manager()
 
     class Meta:
@@ -164,6 +176,16 @@ class Instance(models.Model):
             ),
             models.UniqueConstraint(fields=["base_url"], condition=Q(retired_at=None), name="instance_base_url_once"),
             models.CheckConstraint(condition=Q(health__in=Health.values), name="instance_health_known"),
+            models.CheckConstraint(
+                condition=Q(maintenance_since=None, maintenance_until=None, maintenance_by=None, maintenance_reason="")
+                | Q(maintenance_since__isnull=False, maintenance_by__isnull=False) & ~Q(maintenance_reason=""),
+                name="instance_maintenance_has_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["environment"], condition=Q(maintenance_since__isnull=False), name="instance_in_maintenance"
+            )
         ]
 
     def __str__(self) -> str:
@@ -181,6 +203,11 @@ class Instance(models.Model):
     @property
     def health_word(self) -> str:
         return self.health if is_fresh(self.health_at) else Health.UNKNOWN
+
+    @property
+    def in_maintenance(self) -> bool:
+        until = self.maintenance_until
+        return self.maintenance_since is not None and (until is None or until > timezone.now())
 
 
 class Observation(models.Model):
@@ -206,6 +233,12 @@ class Observation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instance_id} {self.kind} {self.digest[:12]}"
+
+
+def maintained(path: str = "") -> Q:
+    """Those in maintenance now; `path` leads to the instance ("instance__")."""
+    begun = Q(**{f"{path}maintenance_since__isnull": False})
+    return begun & (Q(**{f"{path}maintenance_until": None}) | Q(**{f"{path}maintenance_until__gt": timezone.now()}))
 
 
 def is_fresh(at: datetime | None) -> bool:

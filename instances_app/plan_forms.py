@@ -9,12 +9,18 @@ from django import forms
 
 from console.errors import Refused
 from instances_app.models import Instance
-from instances_app.plans import LONGEST_SOAK, Plan, Unreachable
+from instances_app.plans import LONGEST_DRAIN, LONGEST_SOAK, Plan, Unclear, Unreachable
 
 UNREACHABLE = (
     (Unreachable.BLOCK, "counts as failed"),
     (Unreachable.TOLERATE, "is left behind, up to so many"),
     (Unreachable.EXCLUDE, "is never held against the rollout"),
+)
+BESIDE = {"drain": ("at_once",), "compare": ("waves", "soak_seconds")}  # what else a part is judged by
+COMPARE = (
+    (Unclear.NO, "no"),
+    (Unclear.HOLD, "yes; halt when they cannot be compared"),
+    (Unclear.CONTINUE, "yes; go on when they cannot be compared"),
 )
 
 
@@ -49,6 +55,33 @@ class PlanForm(forms.Form):
         label="At once",
         help_text="The most instances that are sent to at the same time. Empty or 0: as many as the workers can.",
     )
+    drain = forms.BooleanField(
+        required=False,
+        label="Drain around each push",
+        help_text="Takes an instance out of traffic, pushes, reads back, puts it in again. Needs a limit above. One "
+        "whose agent cannot drain is pushed to without.",
+    )
+    drain_seconds = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=LONGEST_DRAIN,
+        label="Seconds to wait after draining",
+        help_text="As long as load balancers and running requests need.",
+    )
+    compare = forms.ChoiceField(
+        required=False,
+        choices=COMPARE,
+        label="Compare canaries with untouched instances",
+        help_text="During the soak, by each service's own /health and /stats: the share that is healthy, and how many "
+        "requests each accepted.",
+    )
+    compare_margin = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=100,
+        label="Canaries may be worse by, in per cent",
+        help_text="Usual: 10.",
+    )
     canaries = forms.TypedMultipleChoiceField(
         required=False, coerce=int, help_text="Instances that stand first, whatever the waves are."
     )
@@ -65,9 +98,12 @@ class PlanForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Each field is tried alone, so that a refusal stands where it belongs."""
         data: dict[str, Any] = super().clean() or {}
-        for name in self._parts(data):
+        parts = self._parts(data)
+        for name in parts:
             try:
-                Plan.of({name: self._parts(data)[name]})
+                Plan.of(
+                    {name: parts[name]} | {beside: parts[beside] for beside in BESIDE.get(name, ()) if beside in parts}
+                )
             except Refused as refusal:
                 self.add_error(name, str(refusal))
         return data

@@ -21,6 +21,10 @@ LIMIT = re.compile(r"\A(?:(?P<count>\d{1,7})|(?P<percent>\d{1,3})%)\Z")
 SELECTOR = re.compile(r"\A(?P<key>[A-Za-z][\w.-]{0,39})=(?P<value>[\w.:/ -]{0,80})\Z")
 LONGEST_SOAK = 24 * 3600
 MOST_WAVES = 20
+LONGEST_DRAIN = 600
+LATER = frozenset(
+    {"drain", "drain_seconds", "compare", "compare_margin"}
+)  # came after plans were sealed into approvals
 
 
 class Unreachable(StrEnum):
@@ -29,6 +33,14 @@ class Unreachable(StrEnum):
     BLOCK = "block"  # as a failure; without a failure limit a single one keeps the gate of its wave closed
     TOLERATE = "tolerate"  # up to `tolerate` of them are left behind
     EXCLUDE = "exclude"  # never held against the rollout
+
+
+class Unclear(StrEnum):
+    """Whether canaries are compared with untouched instances, and what follows when that says nothing."""
+
+    NO = ""
+    HOLD = "hold"  # the rollout halts, and a person decides
+    CONTINUE = "continue"
 
 
 class Member(Protocol):
@@ -61,6 +73,10 @@ class Plan:
     tolerate: int = 0
     at_once: int = 0  # the most instances that are sent to at the same time; 0: as many as the workers can
     canaries: tuple[int, ...] = field(default=())
+    drain: bool = False  # each instance takes no traffic while it is pushed to
+    drain_seconds: int = 0  # from draining until the push
+    compare: str = Unclear.NO
+    compare_margin: int = 10  # per cent that the canaries may be worse
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
@@ -77,6 +93,10 @@ class Plan:
                 tolerate=int(data.get("tolerate", 0)),
                 at_once=int(data.get("at_once", 0)),
                 canaries=tuple(sorted({int(pk) for pk in data.get("canaries", ())})),
+                drain=bool(data.get("drain", False)),
+                drain_seconds=int(data.get("drain_seconds", 0)),
+                compare=Unclear(data.get("compare", Unclear.NO)),
+                compare_margin=int(data.get("compare_margin", 10)),
             )
         except (TypeError, ValueError):
             raise Refused(
@@ -87,8 +107,10 @@ class Plan:
 
     @property
     def data(self) -> dict[str, Any]:
-        """JSON that `of` reads back."""
-        return {**asdict(self), "waves": list(self.waves), "canaries": list(self.canaries)}
+        """JSON that `of` reads back. What plans could not say before is left out where it is not used: seals hold."""
+        parts = {**asdict(self), "waves": list(self.waves), "canaries": list(self.canaries)}
+        unused = Plan()
+        return {name: part for name, part in parts.items() if name not in LATER or part != getattr(unused, name)}
 
     @property
     def words(self) -> str:
@@ -104,6 +126,11 @@ class Plan:
             parts.append("unreachable ones left out")
         if self.at_once:
             parts.append(f"{self.at_once} at once")
+        if self.drain:
+            parts.append(f"each drained {self.drain_seconds} s before its push")
+        if self.compare:
+            unclear = "halts" if self.compare == Unclear.HOLD else "goes on"
+            parts.append(f"canaries compared with untouched ones (margin {self.compare_margin}%, {unclear} if unclear)")
         return "; ".join(parts)
 
     def failures_allowed(self, instances: int) -> int | None:
@@ -129,6 +156,14 @@ class Plan:
             raise Refused(f"The soak is between 0 and {LONGEST_SOAK} seconds.")
         if self.tolerate < 0 or self.at_once < 0:
             raise Refused("The plan's numbers are not negative.")
+        if not 0 <= self.drain_seconds <= LONGEST_DRAIN:
+            raise Refused(f"Between draining and the push are 0 to {LONGEST_DRAIN} seconds.")
+        if not 0 <= self.compare_margin <= 100:
+            raise Refused("The margin of the comparison is between 0 and 100 per cent.")
+        if self.compare and not (self.soak_seconds and len(self.waves) > 1):
+            raise Refused("A comparison takes place during the soak of a wave: give the plan a soak and two waves.")
+        if self.drain and not self.at_once:
+            raise Refused("Draining needs a limit “at once”: without one, the whole fleet would be drained together.")
 
 
 def waves(plan: Plan, instances: Iterable[M]) -> list[list[M]]:
@@ -154,6 +189,11 @@ def numbers(plan: Plan, instances: Iterable[Member]) -> dict[int, int]:
     """The id of each instance → the number of its wave, from 1."""
     made = enumerate(waves(plan, instances), start=1)
     return {one.pk: number for number, wave in made for one in wave}
+
+
+def ranked(instances: Iterable[M]) -> list[M]:
+    """In the order in which waves take them, without regard to a plan."""
+    return sorted(instances, key=lambda one: (_rank(str(one.name)), one.pk))
 
 
 def names(plan: Plan, instances: Iterable[M]) -> list[list[str]]:

@@ -11,7 +11,7 @@ from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
 from console.models import RoleBinding
-from instances_app import healing, plans, rules
+from instances_app import freezes, healing, plans, rules
 from instances_app.healing_forms import SelfHealForm
 from instances_app.models import Environment
 from instances_app.plan_forms import PlanForm
@@ -47,6 +47,7 @@ def environment_settings(request: ConsoleRequest, environment: str) -> HttpRespo
         "environment": found,
         "may": access.verbs(request.user, found),
         "bindings": bindings,
+        "freezes": freezes.standing(found),
         "rules_form": rules_form,
         "plan_form": plan_form,
         "heal_form": heal_form,

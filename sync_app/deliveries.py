@@ -20,7 +20,7 @@ from instances_app import observations
 from instances_app.client import Outcome, Pushed
 from instances_app.models import Instance
 from instances_app.observations import Sighting
-from sync_app import verdicts
+from sync_app import draining, verdicts
 from sync_app.models import FINAL, WAITING, WITH_REASON, Delivery, DeliveryState, Rollout, RolloutState
 from sync_app.verdicts import Attempt, Verdict
 
@@ -148,16 +148,19 @@ def record(rollout: Rollout, results: Sequence[tuple[Claim, Pushed]]) -> bool:
     if not results:
         return False
     wanted = rollout.bundle.digests()
-    verdicts_ = [_verdict(rollout, claim, pushed, wanted) for claim, pushed in results]
+    verdicts_ = [draining.note(_verdict(rollout, claim, pushed, wanted), pushed) for claim, pushed in results]
     now = timezone.now()
     with transaction.atomic():
         _update(results, verdicts_, now)
+        draining.settle(results)
         observations.record(_sightings(results))
         refused = [claim.instance_id for (claim, _), v in zip(results, verdicts_, strict=True) if v.token_refused]
         if refused:
             Instance.objects.filter(pk__in=refused, token_refused_at=None).update(token_refused_at=now)
     live.ping(rollout.environment_id, f"rollout-{rollout.pk}", "fleet")
-    return any(verdict.state in WITH_REASON for verdict in verdicts_)
+    return any(verdict.state in WITH_REASON for verdict in verdicts_) or any(
+        pushed.drain is not None and pushed.drain.left for _, pushed in results
+    )
 
 
 def end_waiting(rollout: Rollout) -> int:
@@ -179,7 +182,7 @@ def _verdict(rollout: Rollout, claim: Claim, pushed: Pushed, wanted: dict[str, s
         of=rollout.max_attempts,
         wanted=wanted,
         sent_before=claim.sent_before,
-        may_send=claim.may_send,
+        may_send=claim.may_send and not (pushed.drain is not None and pushed.drain.held),
         unsent_as=ENDED_AS.get(rollout.state, DeliveryState.PENDING),
     )
     return verdicts.decide(pushed, attempt, backoff=settings.BACKOFF_SECONDS)

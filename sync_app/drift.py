@@ -42,6 +42,7 @@ _DRIFTING = """
         WHERE a.environment_id = %(environment)s AND a.ended_at IS NULL AND a.until > %(now)s
     ), differing AS (
         SELECT i.id AS instance_id, i.name, i.token_refused_at IS NOT NULL AS token_refused,
+            i.maintenance_since IS NOT NULL AND coalesce(i.maintenance_until > %(now)s, true) AS in_maintenance,
             o.kind, o.digest, left(o.digest, 16) AS short, o.since AS reported_since, o.seen_at,
             v.verified_at, v.revision_id, v.proven, h.seen_at AS desired_seen_at
         FROM instances_app_instance i
@@ -69,13 +70,14 @@ _DRIFTING = """
             AND (%(instances)s::bigint[] IS NULL OR i.id = ANY(%(instances)s::bigint[]))
             AND i.id NOT IN (SELECT instance_id FROM on_its_way)
     ), drifting AS (
-        SELECT f.instance_id, f.name, f.kind, f.digest, f.short, f.seen_at, f.token_refused, f.verified_at,
+        SELECT f.instance_id, f.name, f.kind, f.digest, f.short, f.seen_at, f.token_refused,
+            f.in_maintenance, f.verified_at,
             f.revision_id, coalesce(f.proven, false) AS proven,
             f.seen_at >= %(now)s - make_interval(secs => %(stale)s) AS fresh,
             f.seen_at > f.reported_since AS seen_twice,
             coalesce(began.since, f.reported_since) AS since, other.seen_at AS right_at,
             (f.instance_id, f.kind, f.short) IN (SELECT instance_id, kind, short FROM aside) AS ignored,
-            f.instance_id IN (SELECT instance_id FROM aside WHERE kind = '') AS snoozed
+            f.in_maintenance OR f.instance_id IN (SELECT instance_id FROM aside WHERE kind = '') AS snoozed
         FROM differing f
         LEFT JOIN LATERAL (
             SELECT q.since, q.seen_at FROM instances_app_observation q
@@ -101,7 +103,7 @@ _DRIFTING = """
 """
 _COLUMNS = (
     "instance_id, name, kind, digest, short, since, right_at, seen_at, verified_at, revision_id, fresh, seen_twice, "
-    "proven, token_refused, ignored, snoozed"
+    "proven, token_refused, in_maintenance, ignored, snoozed"
 )
 
 
@@ -123,8 +125,9 @@ class Drifting:
     seen_twice: bool  # by more than one report
     proven: bool  # the last verified delivery left the whole desired bundle there
     token_refused: bool
+    in_maintenance: bool
     ignored: bool
-    snoozed: bool
+    snoozed: bool  # or the instance is in maintenance
 
     @property
     def is_open(self) -> bool:

@@ -65,6 +65,11 @@ def rows_for(instances: list[Instance], bundle: Bundle | None) -> list[Row]:
     ]
 
 
+def to_sync(row: Row) -> bool:
+    """Not proven to run the bundle, and not in maintenance."""
+    return row.config != IN_SYNC and not row.instance.in_maintenance
+
+
 def counts(rows: Iterable[Row]) -> dict[str, int]:
     """Config word → number of instances, all four words, worst first."""
     counted = Counter(row.config for row in rows)

@@ -17,6 +17,7 @@ from webhook_agent import protocol
 
 from instances_app.models import Health, Instance, Observation, is_fresh
 from instances_app.plans import Plan, Unreachable
+from sync_app import comparing, draining, maintenance
 from sync_app.models import UNFINISHED, DeliveryState, Rollout
 
 NAMED = 3  # instances in one sentence
@@ -97,6 +98,11 @@ def _limits(rollout: Rollout, plan: Plan, tallies: Mapping[int, Tally]) -> Itera
         failed = sum(held_against[state] for state in states)
         who = f": {_names(rollout, *states)}" if failed > allowed else ""
         yield Condition(failed <= allowed, f"{failed} failed, {allowed} may ({plan.failure_limit}){who}")
+    if plan.drain:
+        still = draining.left(rollout).filter(state__in=draining.ANSWERED).order_by("instance__name")
+        drained = list(still.values_list("instance__name", flat=True))
+        fine = len(drained) <= rollout.overlooked.get(draining.OVERLOOKED, 0)
+        yield Condition(fine, f"still drained: {_some(drained)}" if drained else "none stays drained")
 
 
 def _gate(rollout: Rollout, plan: Plan, tallies: Mapping[int, Tally]) -> list[Condition]:
@@ -117,6 +123,8 @@ def _gate(rollout: Rollout, plan: Plan, tallies: Mapping[int, Tally]) -> list[Co
     if plan.soak_seconds:
         soak = f"{plan.soak_seconds} s of soak after the last one was verified"
         found.append(Condition(True if until and left <= 0 else None, soak, wait=max(left, 0.0) if until else None))
+    if plan.compare:
+        found.append(Condition(*comparing.standing(rollout, plan)))
     if until and left <= 0:
         found.append(_health(rollout, until))
     else:
@@ -125,11 +133,11 @@ def _gate(rollout: Rollout, plan: Plan, tallies: Mapping[int, Tally]) -> list[Co
 
 
 def verified_instances(rollout: Rollout) -> list[Instance]:
-    """Those of the open wave on which the gate rests."""
+    """Those of the open wave on which the gate rests; none in maintenance."""
     deliveries = rollout.deliveries.filter(
         wave=rollout.wave, state=DeliveryState.VERIFIED, instance__retired_at=None
-    ).select_related("instance")
-    return [delivery.instance for delivery in deliveries.order_by("instance__name")]
+    ).exclude(maintenance.not_held_against(rollout))
+    return [delivery.instance for delivery in deliveries.select_related("instance").order_by("instance__name")]
 
 
 def _health(rollout: Rollout, since: datetime) -> Condition:

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from configs_app.models import Bundle, Change
+from instances_app.freeze_models import Freeze
 from instances_app.models import Environment, Instance
 from sync_app.drift_models import CheckRound as CheckRound
 from sync_app.drift_models import Drift as Drift
@@ -47,6 +48,7 @@ class DeliveryState(models.TextChoices):
     UNREACHABLE = "unreachable"  # no answer within its attempts. Final for this rollout.
     SUPERSEDED = "superseded"  # ended by a newer rollout before it was sent. Final.
     CANCELLED = "cancelled"  # ended by a person before it was sent. Final.
+    SKIPPED = "skipped"  # its instance went into maintenance before it was sent. Final.
 
 
 WAITING = (DeliveryState.PENDING, DeliveryState.RETRYING)
@@ -83,6 +85,9 @@ class Rollout(models.Model):
     halt_reason = models.CharField(max_length=500, blank=True)
     held_at = models.DateTimeField(null=True)  # paused or halted since
     held_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    frozen_by = models.ForeignKey(Freeze, on_delete=models.PROTECT, null=True, related_name="+")  # paused by it
+    comparison = models.JSONField(default=dict)  # of the open wave; `comparing` writes and reads it
+    left_out = models.JSONField(default=list)  # in maintenance when it began: [{"id", "name", "reason"}, …]
 
     class Meta:
         ordering = ["-started_at"]
@@ -126,6 +131,9 @@ class Delivery(models.Model):
     code = models.CharField(max_length=40, blank=True)
     error = models.CharField(max_length=500, blank=True)  # the instance's words (untrusted) or ours
     evidence = models.CharField(max_length=200, blank=True)  # how we know
+    # Written before its instance is drained, emptied when that takes traffic again; `draining` sees to it.
+    drained_since = models.DateTimeField(null=True)
+    drain_error = models.CharField(max_length=300, blank=True, default="", db_default="")  # why it is still drained
 
     class Meta:
         ordering = ["instance__name"]
@@ -147,6 +155,7 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["rollout", "next_attempt_at"], condition=Q(state__in=UNFINISHED), name="delivery_due"),
             models.Index(fields=["instance", "-changed_at"], name="delivery_by_instance"),
+            models.Index(fields=["rollout"], condition=Q(drained_since__isnull=False), name="delivery_drained"),
         ]
 
     def __str__(self) -> str:

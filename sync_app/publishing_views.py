@@ -16,7 +16,8 @@ from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
 from instances_app import plans
-from instances_app.models import Environment
+from instances_app.models import Environment, Instance
+from instances_app.plans import Plan
 from instances_app.shortcuts import get_environment
 from sync_app import fleet, rollouts
 from sync_app.models import UNFINISHED, Cause
@@ -124,8 +125,18 @@ def waves_preview(request: ConsoleRequest, environment: str) -> HttpResponse:
 def _waves(environment: Environment, chosen: set[int], change: Change | None = None) -> dict[str, Any]:
     """The plan in words, and the names in each of its waves."""
     plan = rollouts.plan_for(environment, change)
-    instances = environment.instances.active().filter(pk__in=chosen).only("pk", "name", "labels")
-    return {"plan": plan, "waves": plans.waves(plan, instances)}
+    instances = list(environment.instances.active().filter(pk__in=chosen).only(*rollouts.NEEDED))
+    left_out = [one for one in instances if one.in_maintenance]
+    waves = plans.waves(plan, (one for one in instances if not one.in_maintenance))
+    sent_to = [one.pk for wave in waves for one in wave]
+    return {"plan": plan, "waves": waves, "left_out": left_out, "undrainable": _undrainable(plan, sent_to)}
+
+
+def _undrainable(plan: Plan, instances: list[int]) -> list[str]:
+    """Whom a plan that drains pushes to without, by name."""
+    if not plan.drain:
+        return []
+    return [one.name for one in Instance.objects.filter(pk__in=instances) if "drain" not in one.capabilities]
 
 
 def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
@@ -137,7 +148,7 @@ def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any
     return {
         "environment": environment,
         "rows": rows,
-        "ticked": asked or {row.instance.pk for row in rows if not differing or row.config != fleet.IN_SYNC},
+        "ticked": asked or {row.instance.pk for row in rows if not differing or fleet.to_sync(row)},
         "running": running,
         "carried": running.deliveries.filter(state__in=UNFINISHED).count() if running else 0,
         "supersede": request.POST.get("supersede") == "on",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from django.conf import settings
@@ -16,11 +17,12 @@ from webhook_agent import protocol
 
 from configs_app import proposals
 from console import sealing
-from instances_app.client import DryPushed, Fleet, Looked, Outcome, Push, Pushed, Reply, Target
+from instances_app.client import Fleet, Outcome, Push, Pushed, Reply, Result, Target
 from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
 from sync_app import deliveries, waves
 from sync_app.deliveries import Claim
+from sync_app.draining import Draining
 from sync_app.models import Cause, Delivery, DeliveryState, Rollout
 
 WINDOW = 400  # deliveries that one worker waits for at once
@@ -39,7 +41,8 @@ def run(rollout_id: int) -> bool:
     claims = deliveries.claim(rollout_id, limit=WINDOW, at_once=plan.at_once)
     if not claims:
         return False
-    payload = Payload(rollout)
+    draining = Draining(rollout, plan) if plan.drain else None
+    payload = Payload(rollout, draining)
     held: dict[int, Claim] = {}
     since: dict[int, float] = {}  # when it was claimed, of time.monotonic()
     renewed = time.monotonic()
@@ -49,7 +52,7 @@ def run(rollout_id: int) -> bool:
             since.update(dict.fromkeys((claim.id for claim in claims), time.monotonic()))
             jobs = payload.jobs(claims)
             fleet.submit(*(job for job in jobs if isinstance(job, Push)))
-            results: list[Pushed | Looked | DryPushed] = [job for job in jobs if isinstance(job, Pushed)]
+            results: list[Result] = [job for job in jobs if isinstance(job, Pushed)]
             claims = []
             results += fleet.results(timeout=0 if results else FLUSH_SECONDS)
             if results and len(results) < len(held):
@@ -59,8 +62,10 @@ def run(rollout_id: int) -> bool:
             if done:
                 rollout.refresh_from_db(fields=["state"])
                 doubtful = deliveries.record(rollout, done)
-                if doubtful and (plan.failure_limit or rollout.waves > 1):
+                if doubtful and (plan.failure_limit or plan.drain or rollout.waves > 1):
                     waves.advance(rollout_id)  # it may halt here, before more is sent
+            if draining is not None:
+                draining.look()
             if time.monotonic() - renewed > settings.LEASE_SECONDS / 3:
                 deliveries.renew(held.values())
                 renewed = time.monotonic()
@@ -79,14 +84,16 @@ def _room(since: Collection[float]) -> int:
 
 class _Addressee(NamedTuple):
     target: Target
-    batch: bool  # it takes both documents in one push
+    capabilities: frozenset[str]
 
 
 def _addressees(instance_ids: Iterable[int]) -> dict[int, _Addressee]:
     """By instance id. A model's row costs three times as much, most of it for a reply that nobody looks at here."""
     rows = Instance.objects.filter(pk__in=list(instance_ids))
     return {
-        pk: _Addressee(Target(base_url, sealing.unseal(token)), isinstance(able, list) and "batch" in able)
+        pk: _Addressee(
+            Target(base_url, sealing.unseal(token)), frozenset(able) if isinstance(able, list) else frozenset()
+        )
         for pk, base_url, token, able in rows.values_list("pk", "base_url", "token_sealed", "info__capabilities")
     }
 
@@ -94,8 +101,9 @@ def _addressees(instance_ids: Iterable[int]) -> dict[int, _Addressee]:
 class Payload:
     """The request bodies of one rollout: each is built once, whatever the number of instances."""
 
-    def __init__(self, rollout: Rollout) -> None:
+    def __init__(self, rollout: Rollout, draining: Draining | None = None) -> None:
         self.rollout = rollout
+        self.draining = draining
         self.wanted = rollout.bundle.digests()
         self.texts = {revision.document.kind: revision.text for revision in rollout.bundle.revisions()}
         self._bodies: dict[tuple[tuple[str, ...], bool], tuple[bytes, ...]] = {}
@@ -117,11 +125,17 @@ class Payload:
         differing = {claim.instance_id: self._differing(seen.get(claim.instance_id, {})) for claim in claims}
         looks = {c.instance_id for c in claims if c.sent_before or c.attempt > 1 or not differing[c.instance_id]}
         looks -= self._contested(looks)
-        return [
+        jobs = [
             self._moved(claim, instances[claim.instance_id])
             or self._job(claim, instances[claim.instance_id], differing[claim.instance_id], claim.instance_id in looks)
             for claim in claims
         ]
+        if self.draining is None:
+            return jobs
+        pushed = {job.key for job in jobs if isinstance(job, Push)}
+        able = {pk: instance.capabilities for pk, instance in instances.items()}
+        drains = self.draining.intend((claim for claim in claims if claim.id in pushed), able)
+        return [replace(job, drain=drains[job.key]) if isinstance(job, Push) else job for job in jobs]
 
     def _moved(self, claim: Claim, instance: _Addressee) -> Pushed | None:
         """Refused when the instance has another address than the one that was approved: hours may lie between waves."""
@@ -152,7 +166,7 @@ class Payload:
         return Push(
             key=claim.id,
             target=instance.target,
-            bodies=self._serialised(kinds, batch=instance.batch) if claim.may_send else (),
+            bodies=self._serialised(kinds, batch="batch" in instance.capabilities) if claim.may_send else (),
             look_first=look or not claim.may_send,
             wanted=self.wanted,
         )

@@ -15,7 +15,7 @@ from configs_app import documents, reasons
 from console import audit
 from console.errors import Refused
 from console.models import User
-from sync_app import gates, rollouts, tasks, waves
+from sync_app import draining, freezing, gates, rollouts, tasks, waves
 from sync_app.models import WITH_REASON, Rollout, RolloutState
 
 
@@ -34,6 +34,7 @@ def resume(rollout: Rollout, *, actor: User) -> Rollout:
         if rollout.state == RolloutState.HALTED:
             raise Refused(f"Rollout {rollout.number} is halted, not paused. Continue it with a reason, or end it.")
         if rollout.state == RolloutState.PAUSED:
+            freezing.refuse_going_on(rollout)
             _release(rollout)
             audit.record("rollout.resumed", actor=actor, target=rollout, wave=rollout.wave)
     return rollout
@@ -52,9 +53,13 @@ def continue_(rollout: Rollout, *, actor: User, reason: str) -> Rollout:
             raise Refused(f"Rollout {rollout.number} is {rollout.state}, not halted.")
         if rollout.environment.protected and rollout.author_id == actor.pk:
             raise Refused(f"{rollout.environment} is protected: somebody other than {actor} has to decide to go on.")
+        freezing.refuse_going_on(rollout)
         tallies = gates.tallies(rollout)
         counts = gates.total(tallies)
         rollout.overlooked = {str(state): counts[state] for state in WITH_REASON if counts[state]}
+        drained = draining.left(rollout).filter(state__in=draining.ANSWERED).count()
+        if drained:
+            rollout.overlooked[draining.OVERLOOKED] = drained
         _release(rollout)
         if rollout.wave < rollout.waves and not tallies[rollout.wave].unfinished:
             waves.open_next(rollout)
@@ -97,7 +102,7 @@ def _hold(rollout: Rollout, state: RolloutState, actor: User) -> None:
 
 def _release(rollout: Rollout) -> None:
     rollout.state, rollout.halt_reason = RolloutState.RUNNING, ""
-    rollout.held_at = rollout.held_by = rollout.asked_at = None
-    rollout.save(update_fields=["state", "halt_reason", "overlooked", "held_at", "held_by", "asked_at"])
+    rollout.held_at = rollout.held_by = rollout.frozen_by = rollout.asked_at = None
+    rollout.save(update_fields=["state", "halt_reason", "overlooked", "held_at", "held_by", "frozen_by", "asked_at"])
     waves.ping(rollout)
     tasks.wake(rollout.pk)

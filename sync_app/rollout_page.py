@@ -17,8 +17,9 @@ from django.utils import timezone
 from console import access
 from console.http import whole
 from console.models import User
+from instances_app import freezes
 from instances_app.plans import Plan
-from sync_app import blocklist, gates, rollbacks
+from sync_app import blocklist, draining, gates, rollbacks
 from sync_app.gates import Condition, Tally
 from sync_app.models import UNFINISHED, WITH_REASON, Delivery, DeliveryState, Rollout, RolloutState
 
@@ -27,7 +28,12 @@ GROUPS: dict[str, tuple[str, ...]] = {  # every state is in one of them; what ne
     "failed": WITH_REASON,
     "unknown": (DeliveryState.UNKNOWN,),
     "under way": (DeliveryState.SENDING, DeliveryState.RETRYING),
-    "untouched": (DeliveryState.PENDING, DeliveryState.CANCELLED, DeliveryState.SUPERSEDED),
+    "untouched": (
+        DeliveryState.PENDING,
+        DeliveryState.SKIPPED,
+        DeliveryState.CANCELLED,
+        DeliveryState.SUPERSEDED,
+    ),
     "verified": (DeliveryState.VERIFIED,),
 }
 RANK = Case(
@@ -56,6 +62,7 @@ def context(rollout: Rollout, user: User, asked: QueryDict) -> dict[str, Any]:
     group, wave = asked.get("state", ""), whole(asked.get("wave", ""))
     shown, page, pages = _deliveries(rollout, tallies, group, wave, whole(asked.get("page", "")) or 1)
     way = rollbacks.way_back(rollout)
+    drained = _drained(rollout)
     return {
         "rollout": rollout,
         "environment": environment,
@@ -76,9 +83,18 @@ def context(rollout: Rollout, user: User, asked: QueryDict) -> dict[str, Any]:
         "way": way,
         "blocked": blocklist.of(rollout.bundle),
         "deciders": deciders(rollout) if rollout.state == RolloutState.HALTED else [],
-        "live": rollout.is_going or any(counts[state] for state in UNFINISHED),
+        "pausing": freezes.pausing(environment) if rollout.frozen_by_id else None,
+        "drained": drained,
+        "live": rollout.is_going or bool(drained) or any(counts[state] for state in UNFINISHED),
         "now": timezone.now(),
     }
+
+
+def _drained(rollout: Rollout) -> list[Delivery]:
+    """Whose instances take no traffic, because of this rollout and with no worker at them."""
+    if "drain" not in rollout.plan:
+        return []
+    return list(draining.left(rollout).select_related("instance").order_by("instance__name")[:SHOWN])
 
 
 def deciders(rollout: Rollout) -> list[str]:

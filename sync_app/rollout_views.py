@@ -149,6 +149,7 @@ def _get_rollout(request: ConsoleRequest, pk: int, *, needs: str) -> Rollout:
         "author",
         "change",
         "held_by",
+        "frozen_by__by",
         "bundle__webhooks__document",
         "bundle__connections__document",
         "superseded_by",

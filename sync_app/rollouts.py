@@ -7,7 +7,7 @@ created with its deliveries in one transaction. Locks are taken in one order: en
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 from django.conf import settings
@@ -23,8 +23,10 @@ from console.models import User
 from instances_app import plans
 from instances_app.models import Environment, Instance
 from instances_app.plans import Plan
-from sync_app import alone, blocklist, deliveries, tasks, waves
+from sync_app import alone, blocklist, deliveries, freezing, maintenance, tasks, waves
 from sync_app.models import GOING, UNFINISHED, WITH_REASON, Cause, Delivery, DeliveryState, Rollout, RolloutState
+
+NEEDED = ("pk", "name", "labels", "maintenance_since", "maintenance_until", "maintenance_reason")  # of an instance
 
 
 def publish(
@@ -89,17 +91,19 @@ def start(
 ) -> Rollout:
     """Bring instances (None: every active one) to the environment's desired bundle, in the waves of the plan.
 
-    Refused for a bundle that is blocked, and while another rollout has not ended, unless that is to be superseded;
-    then the new one also takes over the instances that the old one has not finished (`carry`).
+    Refused in a freeze, for a bundle that is blocked, and while another rollout has not ended, unless that is to be
+    superseded; then the new one also takes over the instances that the old one has not finished (`carry`). Instances
+    in maintenance are left out, by name.
     """
     with transaction.atomic():
         environment = documents.lock(environment)
+        freezing.refuse(environment, cause=cause)
         bundle = documents.desired(environment)
         if bundle is None:
             raise Refused(f"{environment} has no revisions yet. Import or publish its documents first.")
         blocklist.refuse_blocked(bundle)
         active = Instance.objects.active().filter(environment=environment)
-        wanted = {instance.pk: instance for instance in active.only("pk", "name", "labels")}
+        wanted = {instance.pk: instance for instance in active.only(*NEEDED)}
         chosen = set(wanted) if instances is None else wanted.keys() & set(instances)
         old = lock_going(environment)
         if old is not None:
@@ -112,7 +116,11 @@ def start(
             raise Refused("No instance is chosen. Register one, or choose at least one that is not retired.")
         alone.refuse(bundle, environment=environment, cause=cause, actor=actor, chosen=chosen)
         plan = plan or plan_for(environment, change or alone.published_by(bundle))
-        made = [[one.pk for one in wave] for wave in plans.waves(plan, (wanted[pk] for pk in chosen))]
+        left_out = maintenance.among(wanted[pk] for pk in chosen)
+        if len(left_out) == len(chosen):
+            raise Refused(f"Every chosen instance is in maintenance: {maintenance.names(left_out)}. End that first.")
+        approved = change is not None and environment.protected
+        made = _waves(plan, [wanted[pk] for pk in chosen], {one["id"] for one in left_out}, approved=approved)
         if old is not None:
             end(old, RolloutState.SUPERSEDED)
         rollout = _create(
@@ -124,6 +132,7 @@ def start(
             retries=retries,
             plan=plan.data,
             waves=len(made),
+            left_out=left_out,
         )
         deliveries.create(rollout, made)
         if old is not None:
@@ -137,7 +146,8 @@ def start(
             cause=str(cause),
             bundle=str(bundle),
             digests=bundle.digests(),
-            instances=len(chosen),
+            instances=len(chosen) - len(left_out),
+            left_out=[one["name"] for one in left_out],
             waves=[len(wave) for wave in made],
             superseded=old.number if old else None,
         )
@@ -170,6 +180,26 @@ def retry(rollout: Rollout, *, actor: User, unstarted: bool = True) -> Rollout:
             retries=rollout,
             supersede=rollout.state == RolloutState.HALTED,
         )
+
+
+def _waves(plan: Plan, instances: Sequence[Instance], left_out: Set[int], *, approved: bool) -> list[list[int]]:
+    """The ids in each wave, without those that are left out.
+
+    Approved waves stay as they were approved: nobody else moves up into the first one. Otherwise they are made anew of
+    those that are sent to.
+    """
+    if not approved:
+        return [[one.pk for one in wave] for wave in plans.waves(plan, (i for i in instances if i.pk not in left_out))]
+    whole = plans.waves(plan, instances)
+    made = [[one.pk for one in wave if one.pk not in left_out] for wave in whole]
+    for number, wave in enumerate(made, start=1):
+        if not wave:
+            names = ", ".join(sorted(one.name for one in whole[number - 1])[:3])
+            raise Refused(
+                f"Wave {number}, as it was approved, has only {names}, in maintenance. End that first, or propose the "
+                "change again with another canary."
+            )
+    return made
 
 
 def _refuse_carrying(environment: Environment, approved: Collection[int]) -> None:

@@ -23,7 +23,7 @@ from configs_app.models import Bundle
 from console import audit
 from console.errors import Refused
 from instances_app.models import Environment
-from sync_app import blocklist, drift, repairs, rollouts
+from sync_app import blocklist, drift, freezing, repairs, rollouts
 from sync_app.drift import Drifting
 from sync_app.models import Cause, Drift, Repair, Rollout
 
@@ -104,10 +104,10 @@ def look(environment: Environment) -> Standing:
 def refuse_now(environment: Environment, bundle: Bundle) -> None:
     """Why nothing may be repaired at this moment, whatever drifts.
 
-    Freezes and maintenance windows are asked HERE, and nowhere else in this module: ``freezes.refuse(environment, …)``.
-    `rollouts.start` asks as well; this is what lets the desk say why nothing happens.
+    `rollouts.start` asks most of this as well; here it lets the desk say why nothing happens.
     """
     blocklist.refuse_blocked(bundle)
+    freezing.refuse(environment, cause=Cause.REPAIR)
     going = rollouts.going(environment)
     if going is not None:
         raise Refused(f"Rollout {going.number} is {going.state}.")
@@ -136,6 +136,8 @@ def _sorted(environment: Environment, bundle: Bundle) -> tuple[dict[int, list[Dr
 
 
 def _why_left(one: Drifting, asked: set[tuple[str, str]]) -> str:
+    if one.in_maintenance:
+        return "it is in maintenance"
     if one.ignored or one.snoozed:
         return f"its {one.kind} document is set aside"
     if not one.fresh:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from console import live
-from sync_app import checks, deliveries, dry_answers, dry_run_turn, gates, push, waves
+from sync_app import checks, comparing, deliveries, draining, dry_answers, dry_run_turn, gates, push, waves
 from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
 
 
@@ -18,6 +18,8 @@ def push_batch(rollout_id: int) -> None:
     step = waves.advance(rollout_id)
     if step.look:
         check_wave.delay(rollout_id)
+    elif step.compare:
+        compare_wave.delay(rollout_id)
     elif (worked or step.opened) and step.delay is not None and step.delay <= settings.TICK_SECONDS:
         push_batch.apply_async((rollout_id,), countdown=step.delay)
 
@@ -37,6 +39,24 @@ def dry_run_batch(run_id: int) -> None:
 
 
 @shared_task
+def compare_wave(rollout_id: int) -> None:
+    """Ask canaries and untouched instances how they are and what they counted, and advance."""
+    rollout = Rollout.objects.select_related("environment").get(pk=rollout_id)
+    comparing.ask(rollout, gates.verified_instances(rollout))
+    step = waves.advance(rollout_id)
+    if step.look:
+        check_wave.delay(rollout_id)
+    elif step.delay is not None and step.delay <= settings.TICK_SECONDS:
+        push_batch.apply_async((rollout_id,), countdown=step.delay)
+
+
+@shared_task
+def undrain() -> None:
+    """Ask what is still drained to take traffic again."""
+    draining.ask()
+
+
+@shared_task
 def tick() -> None:
     """The safety net: expired leases, lost wake-ups, gates whose time has come, rollouts that ended unseen."""
     deliveries.expire_leases()
@@ -46,10 +66,14 @@ def tick() -> None:
         step = waves.advance(rollout_id)
         if step.look:
             check_wave.delay(rollout_id)
+        if step.compare:
+            compare_wave.delay(rollout_id)
         if step.delay == 0.0:
             push_batch.delay(rollout_id)
     for run_id in dry_answers.resume():
         dry_run_batch.delay(run_id)
+    if draining.owed().exists():
+        undrain.apply_async(expires=settings.TICK_SECONDS)
     live.beat()
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from sync_app import drift_views, dry_run_views, history_views, publishing_views, rollout_views, views
+from sync_app import drift_views, dry_run_views, freeze_views, history_views, publishing_views, rollout_views, views
 
 app_name = "sync"
 urlpatterns = [
@@ -8,6 +8,8 @@ urlpatterns = [
     path("e/<slug:environment>/fleet/", views.fleet_rows, name="fleet"),
     path("e/<slug:environment>/verify/", views.verify_all, name="verify"),
     path("e/<slug:environment>/sync/", publishing_views.sync, name="sync"),
+    path("e/<slug:environment>/freezes/", freeze_views.freeze_list, name="freezes"),
+    path("freezes/<int:pk>/lift/", freeze_views.freeze_lift, name="freeze-lift"),
     path("e/<slug:environment>/rollouts/", views.rollout_list, name="rollouts"),
     path("e/<slug:environment>/history/", history_views.environment_history, name="history"),
     path("e/<slug:environment>/history/export/", history_views.environment_export, name="history-export"),
@@ -33,6 +35,7 @@ urlpatterns = [
     path("rollouts/<int:pk>/roll-back/", rollout_views.rollout_roll_back, name="rollout-roll-back"),
     path("blocked/<int:pk>/lift/", rollout_views.blocked_lift, name="blocked-lift"),
     path("instances/<int:pk>/", views.instance, name="instance"),
+    path("instances/<int:pk>/maintenance/", freeze_views.instance_maintenance, name="instance-maintenance"),
     path("instances/<int:pk>/import/", views.instance_import, name="instance-import"),
     path("instances/<int:pk>/history/export/", history_views.instance_export, name="instance-history-export"),
     path("changes/<int:pk>/publish/", publishing_views.publish, name="publish"),

@@ -52,7 +52,7 @@ def _fleet_context(request: ConsoleRequest, environment: Environment) -> dict[st
         "counts": fleet.counts(rows),
         "config": word,
         "q": request.GET.get("q", ""),
-        "differing": sum(row.config != fleet.IN_SYNC for row in rows),
+        "differing": sum(map(fleet.to_sync, rows)),
         "running": rollouts.going(environment),
         "heartbeat": heartbeat.of(environment),
         "now": timezone.now(),

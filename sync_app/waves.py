@@ -6,7 +6,7 @@ All of it happens in `advance`, under the rollout's lock: by whichever worker co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.db import transaction
@@ -15,9 +15,12 @@ from django.utils import timezone
 
 from console import audit, live
 from console.models import User
-from sync_app import deliveries, gates
+from instances_app import freezes
+from instances_app.freezes import Frozen
+from instances_app.plans import Plan
+from sync_app import comparing, deliveries, draining, gates, maintenance
 from sync_app.gates import Tally
-from sync_app.models import FINAL, UNFINISHED, WAITING, Delivery, DeliveryState, Rollout, RolloutState
+from sync_app.models import FINAL, UNFINISHED, WAITING, Cause, Delivery, DeliveryState, Rollout, RolloutState
 
 PATIENCE = timedelta(minutes=5)  # for answers after the soak; then a person decides
 
@@ -29,6 +32,7 @@ class Step:
     delay: float | None = None  # seconds until its next delivery is due, or its soak is over; None: nothing to wait for
     look: bool = False  # ask the instances of the open wave how they are, then advance again
     opened: bool = False  # a wave has just opened
+    compare: bool = False  # ask canaries and untouched instances, then advance again
 
 
 def advance(rollout_id: int) -> Step:
@@ -44,10 +48,11 @@ def advance(rollout_id: int) -> Step:
             .defer("bundle__webhooks__content_sealed", "bundle__connections__content_sealed")
             .get(pk=rollout_id)
         )
+        maintenance.skip(rollout)
         tallies = gates.tallies(rollout)
         counts = gates.total(tallies)
         if not any(counts[state] for state in UNFINISHED):
-            if rollout.is_going:
+            if rollout.is_going and not _waits_for_undrain(rollout):
                 _close(rollout, counts)
             return step
         if rollout.state == RolloutState.RUNNING:
@@ -55,7 +60,7 @@ def advance(rollout_id: int) -> Step:
         elif not rollout.is_going and any(counts[state] for state in WAITING):
             deliveries.end_waiting(rollout)  # an attempt ended while somebody cancelled
     delay = _due(rollout)
-    return step if delay is None else Step(delay, step.look, step.opened)
+    return step if delay is None else replace(step, delay=delay)
 
 
 def open_next(rollout: Rollout, *, actor: User | None = None) -> None:
@@ -74,7 +79,11 @@ def ping(rollout: Rollout) -> None:
 
 
 def _pass(rollout: Rollout, tallies: Mapping[int, Tally]) -> Step:
-    """Halt, open the gate, or wait at it."""
+    """Pause for a freeze, halt, open the gate, or wait at it."""
+    freeze = freezes.pausing(rollout.environment) if rollout.cause != Cause.ROLLBACK else None
+    if freeze is not None:
+        _freeze(rollout, freeze)
+        return Step()
     conditions = gates.conditions(rollout, tallies)
     refused = [condition.text for condition in conditions if condition.met is False]
     waiting = [condition for condition in conditions if condition.met is None]
@@ -83,6 +92,8 @@ def _pass(rollout: Rollout, tallies: Mapping[int, Tally]) -> Step:
     elif rollout.wave < rollout.waves and not waiting:
         open_next(rollout)
         return Step(opened=True)
+    elif _compares(rollout, tallies):
+        return Step(compare=True)
     elif any(condition.look for condition in waiting):
         if rollout.asked_at is None:
             rollout.asked_at = timezone.now()
@@ -92,6 +103,12 @@ def _pass(rollout: Rollout, tallies: Mapping[int, Tally]) -> Step:
             return Step()
         return Step(look=True)
     return Step(delay=next((condition.wait for condition in waiting if condition.wait is not None), None))
+
+
+def _compares(rollout: Rollout, tallies: Mapping[int, Tally]) -> bool:
+    plan = Plan.of(rollout.plan)
+    sent = gates.soak_until(plan, tallies.get(rollout.wave, Tally())) is not None
+    return sent and comparing.due(rollout, plan)
 
 
 def _due(rollout: Rollout) -> float | None:
@@ -116,8 +133,24 @@ def _halt(rollout: Rollout, reason: str, tallies: Mapping[int, Tally]) -> None:
     ping(rollout)
 
 
+def _freeze(rollout: Rollout, freeze: Frozen) -> None:
+    rollout.state, rollout.frozen_by = RolloutState.PAUSED, freeze.by
+    rollout.held_at, rollout.held_by = timezone.now(), None
+    rollout.save(update_fields=["state", "frozen_by", "held_at", "held_by"])
+    audit.record("rollout.frozen", actor=None, target=rollout, wave=rollout.wave, reason=freeze.words)
+    ping(rollout)
+
+
+def _waits_for_undrain(rollout: Rollout) -> bool:
+    """Beat asks what is still drained; after PATIENCE the rollout ends without, as incomplete."""
+    recent = draining.left(rollout).filter(changed_at__gt=timezone.now() - PATIENCE)
+    return "drain" in rollout.plan and recent.exists()
+
+
 def _close(rollout: Rollout, counts: Mapping[str, int]) -> None:
     all_verified = set(counts) <= {DeliveryState.VERIFIED}
+    if "drain" in rollout.plan:
+        all_verified = all_verified and not draining.left(rollout).exists()
     rollout.state = RolloutState.SUCCEEDED if all_verified else RolloutState.INCOMPLETE
     rollout.finished_at = timezone.now()
     rollout.save(update_fields=["state", "finished_at"])

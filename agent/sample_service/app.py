@@ -1,10 +1,11 @@
-"""The service's own endpoints: `POST /webhook/<id>` and `GET /health`."""
+"""The service's own endpoints: `POST /webhook/<id>`, `GET /health` and `GET /stats`."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import json
+from collections import Counter
 from typing import Any
 
 from sample_service.config import Configuration, chain_of
@@ -15,12 +16,18 @@ MAX_PAYLOAD = 10 * 1024 * 1024  # bytes
 
 
 def service(configuration: Configuration) -> App:
+    accepted: Counter[str] = Counter()  # by this process
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"This service does not speak {scope['type']}.")
         path, method = scope["path"], scope["method"]
+        answer: dict[str, Any]
         if path == "/health":
-            status, answer = 200, {"status": "healthy"}
+            ill = (configuration.folder / "ill").exists()
+            status, answer = (503, {"status": "unhealthy"}) if ill else (200, {"status": "healthy"})
+        elif path == "/stats":  # of the real service's numbers for each webhook the first
+            status, answer = 200, {name: {"total": number} for name, number in accepted.items()}
         elif not path.startswith("/webhook/"):
             status, answer = 404, {"detail": "Not Found"}
         elif method != "POST":
@@ -29,7 +36,10 @@ def service(configuration: Configuration) -> App:
             payload = await _payload(receive)
             if payload is None:
                 return
-            status, answer = await _deliver(configuration, path[len("/webhook/") :], scope, payload)
+            webhook = path[len("/webhook/") :]
+            status, answer = await _deliver(configuration, webhook, scope, payload)
+            if status == 200:
+                accepted[webhook] += 1
         await _send(send, status, answer)
 
     return app

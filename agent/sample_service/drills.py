@@ -3,6 +3,7 @@
 SAMPLE_REJECT=reason  or the file DIR/reject  every reload of changed files is refused with this reason
 SAMPLE_OBJECT=reason  or the file DIR/object  the validator refuses every document with this reason
 SAMPLE_HANG=seconds   or the file DIR/hang    a config-update is applied, and answered this much later
+                      the file DIR/ill      /health says that the service is not healthy
 SAMPLE_ALLOW_EMPTY=1                          empty documents are accepted
 SAMPLE_STATE=folder                           where the agent keeps its journal, if not beside the documents
 SAMPLE_RATE=number                            every rate limit of the agent is this

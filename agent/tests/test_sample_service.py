@@ -260,3 +260,15 @@ def test_the_files_it_wrote_are_loaded_after_a_restart(process: Process) -> None
         assert again.call("/webhook/new", b"{}")[0] == 200
         assert again.call("/admin/config-version")[1]["sequence"] == 5
         assert json.loads((process.folder / "webhooks.json.previous").read_text()) == OLD["webhooks"]
+
+
+async def test_stats_count_what_each_webhook_accepted_and_a_file_makes_it_ill(client: Client, tmp_path: Path) -> None:
+    assert (await client.get("/stats", token=None)).json == {}
+    await push(client, counted={"module": "log"}, locked={"module": "log", "authorization": "Bearer s3cret"})
+    for _ in range(3):
+        await client.post("/webhook/counted", b"{}")
+    assert (await client.post("/webhook/locked", b"", token=None)).status == 401
+    assert (await client.get("/stats", token=None)).json == {"counted": {"total": 3}}
+    assert (await client.get("/health", token=None)).json == {"status": "healthy"}
+    (tmp_path / "ill").touch()
+    assert (await client.get("/health", token=None)).status == 503

@@ -114,6 +114,12 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "sync:history-export"): READ,
     ("POST", "sync:instance-history-export"): READ,
     ("POST", "sync:waves"): WORK,
+    ("GET", "sync:freezes"): READ,
+    ("POST", "sync:freezes"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
+    ("GET", "sync:freeze-lift"): (403, 403, 403, 200, 403, 404, 302),
+    ("POST", "sync:freeze-lift"): (403, 403, 403, 422, 403, 404, 302),  # without a reason
+    ("GET", "sync:instance-maintenance"): WORK,
+    ("POST", "sync:instance-maintenance"): (403, 422, 403, 422, 403, 404, 302),  # with nothing typed
     ("GET", "sync:rollouts"): READ,
     ("GET", "sync:rollout"): READ,
     ("GET", "sync:rollout-progress"): READ,

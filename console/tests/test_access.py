@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from configs_app import changes, comments, imports
 from configs_app.validation import schemas
@@ -16,8 +18,9 @@ from console import access, testing
 from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
 from instances_app import late_reviews
+from instances_app.freeze_models import Freeze
 from instances_app.models import LateReview
-from sync_app import dry_answers, dry_runs, rollouts, set_aside
+from sync_app import dry_answers, dry_runs, freezing, rollouts, set_aside
 from sync_app.models import Blocked, Cause, Drift
 
 pytestmark = pytest.mark.django_db
@@ -62,6 +65,10 @@ def arguments() -> dict[str, list[object]]:
         reason="a reason that is long enough",
         actor=testing.person("somebody"),
     )
+    tomorrow = timezone.now() + timedelta(days=1)  # nothing is frozen yet
+    freeze = Freeze(environment=cast.environment, kind="freeze", policy="finish", zone="UTC", starts_at=tomorrow)
+    freeze.reason = "a test"
+    freezing.add(freeze, actor=cast.adam)
     held = imports.hold(cast.environment, {"webhooks": "{}"}, origin="a test", actor=cast.olga)
     document: list[object] = ["production", "webhooks"]
     drifted = {"environment": cast.environment, "kind": "webhooks", "digest": "e" * 64, "short": "e" * 16}
@@ -85,6 +92,7 @@ def arguments() -> dict[str, list[object]]:
         "acceptance": [acceptance.pk],
         "import": [held.pk],
         "late-review": [review.pk],
+        "freeze": [freeze.pk],
         "reveal": [change.pk, "webhooks"],
         "comment": [comments.write(change, text="Why?", actor=cast.victor).pk, "resolve"],
     }
@@ -133,6 +141,8 @@ def which(name: str) -> str | None:
         "sync:waves": "environment",
         "sync:blocked-lift": "blocked",
         "sync:rollouts": "environment",
+        "sync:freezes": "environment",
+        "sync:freeze-lift": "freeze",
         "sync:history": "environment",
         "sync:drift": "environment",
         "sync:drift-now": "environment",

@@ -5,12 +5,14 @@ read-back cost it less than half the CPU of a general client, and it tells what 
 lost. Both answer in the same words.
 """
 
+from instances_app.client.draining import Drain, Stop, undrained
 from instances_app.client.dry import DryPush, DryPushed
-from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed
+from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed, Result, Sample, Sampled, Undrain, Undrained
 from instances_app.client.replies import Outcome, Reply, Target
 from instances_app.client.single import document, info, versions
 
 __all__ = [
+    "Drain",
     "DryPush",
     "DryPushed",
     "Fleet",
@@ -20,8 +22,15 @@ __all__ = [
     "Push",
     "Pushed",
     "Reply",
+    "Result",
+    "Sample",
+    "Sampled",
+    "Stop",
     "Target",
+    "Undrain",
+    "Undrained",
     "document",
     "info",
+    "undrained",
     "versions",
 ]

@@ -22,6 +22,7 @@ import uvloop
 from webhook_agent import protocol
 
 from instances_app.client import dry, replies, wire
+from instances_app.client.draining import Drain
 from instances_app.client.dry import DryPush, DryPushed
 from instances_app.client.replies import Outcome, Reply, Target, silent
 from instances_app.client.wire import TooLarge, WireError
@@ -40,6 +41,7 @@ class Push:
     bodies: tuple[bytes, ...]  # sent in this order; none: it only looks
     look_first: bool  # an earlier attempt may have arrived: read before sending
     wanted: Mapping[str, str]  # kind → full digest
+    drain: Drain | None = None  # take it out of traffic meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,36 @@ class Pushed:
     read_back: Reply | None
     sent_at: float | None  # time.time() when the first body left
     finished_at: float
+    drain: Drain | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undrain:
+    """Put an instance back into traffic."""
+
+    key: int
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Undrained:
+    key: int
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Ask the service itself how it is and what it counted, without the agent's token."""
+
+    key: int
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    key: int
+    health: Reply
+    stats: Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +99,17 @@ class Looked:
     info: Reply
 
 
+Job = Push | Look | Undrain | Sample | DryPush
+Result = Pushed | Looked | Undrained | Sampled | DryPushed
+
+
 class Fleet:
     """Runs jobs concurrently in a thread of its own; use it as a context manager, from one thread."""
 
     def __init__(self, *, connect_timeout: float = 3.0, read_timeout: float = 10.0) -> None:
         self._connect = connect_timeout
         self._read = read_timeout
-        self._results: queue.SimpleQueue[Pushed | Looked | DryPushed] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._ready = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
@@ -89,19 +125,32 @@ class Fleet:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    def submit(self, *jobs: Push | Look | DryPush) -> None:
+    def submit(self, *jobs: Job) -> None:
         """Start the jobs now."""
         self._loop.call_soon_threadsafe(self._start, jobs)
 
-    def results(self, *, timeout: float) -> list[Pushed | Looked | DryPushed]:
+    def results(self, *, timeout: float) -> list[Result]:
         """Wait at most `timeout` seconds for the first result, then return all there are."""
-        found: list[Pushed | Looked | DryPushed] = []
+        found: list[Result] = []
         try:
             found.append(self._results.get(timeout=timeout) if timeout > 0 else self._results.get_nowait())
             while True:
                 found.append(self._results.get_nowait())
         except queue.Empty:
             return found
+
+    def _work(self, job: Job) -> Coroutine[Any, Any, None]:
+        match job:
+            case Push():
+                return self._push(job)
+            case Look():
+                return self._look(job)
+            case Undrain():
+                return self._undrain(job)
+            case Sample():
+                return self._sample(job)
+            case DryPush():
+                return self._dry_push(job)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -115,16 +164,11 @@ class Fleet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, jobs: Sequence[Push | Look | DryPush]) -> None:
+    def _start(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             task = self._loop.create_task(self._work(job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-    def _work(self, job: Push | Look | DryPush) -> Coroutine[Any, Any, None]:
-        if isinstance(job, DryPush):
-            return self._dry_push(job)
-        return self._push(job) if isinstance(job, Push) else self._look(job)
 
     async def _look(self, job: Look) -> None:
         with self._line(job.target) as line:
@@ -142,6 +186,17 @@ class Fleet:
                 answer = await line.request("POST", "config-update", body=job.body, last=True)
         self._results.put(DryPushed(job.key, info, answer))
 
+    async def _undrain(self, job: Undrain) -> None:
+        with self._line(job.target) as line:
+            reply = await line.request("POST", "undrain", body=b"{}", last=True)
+        self._results.put(Undrained(job.key, reply))
+
+    async def _sample(self, job: Sample) -> None:
+        with self._line(Target(job.target.base_url, token="")) as line:
+            health = await line.request("GET", "/health")
+            stats = await line.request("GET", "/stats", last=True, limit=replies.STATS_LIMIT)
+        self._results.put(Sampled(job.key, health, stats))
+
     async def _push(self, job: Push) -> None:
         looked: Reply | None = None
         sent: list[Reply] = []
@@ -151,7 +206,9 @@ class Fleet:
             if job.look_first or not job.bodies:
                 looked = await line.request("GET", "config-version", last=not job.bodies)
             if looked is None or (looked.outcome == Outcome.OK and not shows(looked, job.wanted)):
-                for body in job.bodies:
+                ended = await job.drain.begin(line.request) if job.drain is not None and job.bodies else None
+                looked = ended or looked
+                for body in () if ended else job.bodies:
                     sent_at = sent_at or time.time()
                     sent.append(await line.request("POST", "config-update", body=body))
                     if sent[-1].outcome != Outcome.OK:
@@ -159,7 +216,9 @@ class Fleet:
                 else:
                     if sent:
                         read_back = await line.request("GET", "config-version", last=True)
-        self._results.put(Pushed(job.key, looked, tuple(sent), read_back, sent_at, time.time()))
+            if job.drain is not None:
+                await job.drain.end(line.request)
+        self._results.put(Pushed(job.key, looked, tuple(sent), read_back, sent_at, time.time(), job.drain))
 
     def _line(self, target: Target) -> _Line:
         return _Line(target, connect_timeout=self._connect, read_timeout=self._read)
@@ -188,11 +247,19 @@ class _Line:
         if self._connection is not None:
             self._connection.close()
 
-    async def request(self, method: str, path: str, *, body: bytes | None = None, last: bool = False) -> Reply:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        last: bool = False,
+        limit: int = replies.ANSWER_LIMIT,
+    ) -> Reply:
         """One exchange. `last` closes the connection after it."""
         started = time.monotonic()
         try:
-            answer = await self._exchange(method, path, body=body, last=last)
+            answer = await self._exchange(method, path, body=body, last=last, limit=limit)
         except WireError as error:
             return silent(error.outcome, error.code, error.error, started=started)
         except TooLarge as error:
@@ -202,19 +269,19 @@ class _Line:
             return silent(Outcome.UNKNOWN, "internal", "The console failed here; its log says how.", started=started)
         return replies.classify(answer.status, answer.headers, answer.content, started=started)
 
-    async def _exchange(self, method: str, path: str, *, body: bytes | None, last: bool) -> wire.Answer:
+    async def _exchange(self, method: str, path: str, *, body: bytes | None, last: bool, limit: int) -> wire.Answer:
         address = self._address = self._address or wire.Address.of(self._target)
         message = wire.request(method, address, path, body=body, last=last)
         old = self._connection
         if old is not None and old.is_open:
             try:
-                return await old.ask(message, timeout=self._read_timeout, limit=replies.ANSWER_LIMIT)
+                return await old.ask(message, timeout=self._read_timeout, limit=limit)
             except WireError as error:
                 # An instance may close a connection between two exchanges. Reading again does no harm; sending might.
                 if error.code != "disconnected" or method != "GET":
                     raise
         self._connection = await wire.connect(address, timeout=self._connect_timeout)
-        return await self._connection.ask(message, timeout=self._read_timeout, limit=replies.ANSWER_LIMIT)
+        return await self._connection.ask(message, timeout=self._read_timeout, limit=limit)
 
 
 def shows(reply: Reply, wanted: Mapping[str, str]) -> bool:

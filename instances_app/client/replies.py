@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 ANSWER_LIMIT = 256 * 1024
+STATS_LIMIT = 4 * 1024 * 1024  # a line for each webhook
 DOCUMENT_LIMIT = 16 * 1024 * 1024
 LONGEST_RETRY_AFTER = 300.0
 CODE = re.compile(r"\A[a-z_]{1,40}\Z")
@@ -46,7 +47,8 @@ class Target:
         return f"{self.base_url}/admin/{path}"
 
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
+        """None without a token: the service's own endpoints are not told the agent's."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
 
 @dataclass(frozen=True, slots=True)

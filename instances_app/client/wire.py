@@ -174,8 +174,11 @@ async def connect(address: Address, *, timeout: float) -> Connection:
 
 
 def request(method: str, address: Address, path: str, *, body: bytes | None = None, last: bool = False) -> list[bytes]:
-    """The bytes of a request for /admin/`path`; `last` asks the other side to close afterwards."""
-    lines = [f"{method} {address.path}/admin/{path} HTTP/1.1\r\n".encode(), address.head]
+    """The bytes of a request for /admin/`path`, or for `path` itself if it begins with a slash; `last` asks the other
+    side to close afterwards.
+    """
+    where = path if path.startswith("/") else f"/admin/{path}"
+    lines = [f"{method} {address.path}{where} HTTP/1.1\r\n".encode(), address.head]
     if body is not None:
         lines.append(b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body))
     if last:

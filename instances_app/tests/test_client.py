@@ -9,7 +9,20 @@ from dataclasses import dataclass
 
 import pytest
 
-from instances_app.client import Fleet, Look, Looked, Outcome, Push, Pushed, Reply, Target, replies, single
+from instances_app.client import (
+    Fleet,
+    Look,
+    Looked,
+    Outcome,
+    Push,
+    Pushed,
+    Reply,
+    Sample,
+    Sampled,
+    Target,
+    replies,
+    single,
+)
 
 Answer = Callable[[socket.socket], None]
 Ask = Callable[[Target], Reply]
@@ -215,3 +228,17 @@ def test_a_push_that_looks_first_sends_nothing_when_its_digest_is_there(peer: Ca
     assert isinstance(pushed, Pushed)
     assert (pushed.sent, pushed.sent_at) == ((), None)
     assert all(request.startswith(b"GET ") for request in running.requests)
+
+
+def test_the_services_own_endpoints_are_asked_without_the_agents_token(peer: Callable[[Answer], Peer]) -> None:
+    asked = peer(says("200 OK", '{"status": "healthy"}'))
+    with Fleet() as fleet:
+        fleet.submit(Sample(key=7, target=Target(f"{asked.target.base_url}/behind", "the-token")))
+        while not (found := fleet.results(timeout=1)):
+            pass
+    (sampled,) = found
+    assert isinstance(sampled, Sampled)
+    assert (sampled.key, sampled.health.body, sampled.stats.outcome) == (7, {"status": "healthy"}, Outcome.OK)
+    assert [request.split(b" ")[1] for request in asked.requests] == [b"/behind/health", b"/behind/stats"]
+    assert b"the-token" not in b"".join(asked.requests)
+    assert b"Authorization" not in b"".join(asked.requests)

@@ -14,7 +14,7 @@ from configs_app.models import Bundle
 from console import testing
 from console.testing import Cast
 from instances_app.models import Instance, Observation
-from sync_app import drift, fleet, rollout_control, rollouts
+from sync_app import drift, fleet, maintenance, rollout_control, rollouts
 from sync_app.models import Cause, Delivery, Rollout, SetAside
 from sync_app.tests import attempts, drifts
 from sync_app.tests.drifts import OTHER, THIRD, members, names, one
@@ -159,6 +159,18 @@ def test_what_is_set_aside_drifts_on_and_is_not_counted() -> None:
     assert drift.count(bundle) == 2
     SetAside.objects.update(until=timezone.now(), at=timezone.now() - timedelta(hours=2))
     assert drift.count(bundle) == 3
+
+
+def test_an_instance_in_maintenance_drifts_on_and_is_not_counted() -> None:
+    cast = drifts.fleet(2)
+    bundle = documents.desired(cast.environment)
+    drifts.change(one(cast))
+    drifts.change(one(cast, "i1"))
+    maintenance.begin(one(cast), actor=cast.olga, until=timezone.now() + timedelta(hours=1), reason="a new disk")
+    assert (drift.count(bundle), words(cast)["i0"]) == (1, "drifted")
+    assert [drifting.in_maintenance for drifting in drift.members(bundle)] == [True, False]
+    Instance.objects.filter(name="i0").update(maintenance_until=timezone.now())
+    assert drift.count(bundle) == 2
 
 
 def test_the_comparison_is_one_statement_for_ten_thousand_documents() -> None:

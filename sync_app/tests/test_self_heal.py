@@ -11,9 +11,21 @@ from django.utils import timezone
 from console.models import AuditEvent
 from console.testing import Cast
 from instances_app import healing
+from instances_app.freeze_models import Freeze
 from instances_app.healing import SelfHeal
 from instances_app.models import Observation
-from sync_app import drift_watch, repairs, rollbacks, rollout_control, rollouts, self_heal, set_aside, waves
+from sync_app import (
+    drift_watch,
+    freezing,
+    maintenance,
+    repairs,
+    rollbacks,
+    rollout_control,
+    rollouts,
+    self_heal,
+    set_aside,
+    waves,
+)
 from sync_app.models import Blocked, Cause, Drift, Repair, Rollout
 from sync_app.tests import attempts, drifts
 from sync_app.tests.drifts import OTHER, THIRD, one
@@ -129,6 +141,20 @@ def test_what_is_set_aside_is_left_alone_also_in_the_other_document() -> None:
     drifts.change(one(cast), THIRD, kind="connections")
     assert left(cast) == "its webhooks document is set aside"
     assert left(cast, "i1") == "its webhooks document is set aside"
+
+
+def test_it_leaves_alone_who_is_in_maintenance_and_waits_for_the_end_of_a_freeze() -> None:
+    cast = fleet()
+    changed(cast)
+    maintenance.begin(one(cast), actor=cast.olga, until=None, reason="a new disk")
+    assert left(cast) == "it is in maintenance"
+    maintenance.end(one(cast), actor=cast.olga)
+    now = timezone.now()
+    freeze = Freeze(environment=cast.environment, kind="freeze", policy="finish", zone="UTC", reason="the sale")
+    freeze.starts_at, freeze.ends_at = now - timedelta(minutes=1), now + timedelta(hours=1)
+    freezing.add(freeze, actor=cast.adam)
+    assert self_heal.run(cast.environment) is None
+    assert "the sale" in self_heal.look(cast.environment).waits
 
 
 def test_it_waits_for_every_rollout_that_has_not_ended() -> None:

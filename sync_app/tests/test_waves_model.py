@@ -17,8 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from configs_app.models import Change
 from console import testing
 from console.errors import Refused
-from instances_app.models import Instance
-from sync_app import blocklist, deliveries, rollbacks, rollout_control, rollouts, waves
+from instances_app import freezes
+from instances_app.freeze_models import Freeze
+from instances_app.models import Instance, maintained
+from sync_app import blocklist, deliveries, freezing, maintenance, rollbacks, rollout_control, rollouts, waves
 from sync_app.deliveries import Claim
 from sync_app.models import FINAL, GOING, UNFINISHED, WITH_REASON, Cause, Delivery, Rollout
 from sync_app.tests.attempts import attempt, change, look
@@ -69,8 +71,12 @@ class Rolling(RuleBasedStateMachine):
         return found
 
     def attempt_verb(self, verb: Callable[[], object]) -> None:
+        frozen, before = freezes.frozen(self.environment), self.latest
         with contextlib.suppress(Refused):
             verb()
+        assert not frozen or self.latest == before or self.latest.cause == Cause.ROLLBACK
+        if self.latest != before:
+            assert not self.latest.deliveries.filter(maintained("instance__")).exists()
         self.hurry()
 
     @rule(limit=st.integers(1, 4))
@@ -149,6 +155,28 @@ class Rolling(RuleBasedStateMachine):
     def sync(self) -> None:
         self.attempt_verb(lambda: rollouts.start(self.environment, actor=self.cast.olga, cause=Cause.SYNC))
 
+    @rule(pausing=st.booleans())
+    def freeze(self, pausing: bool) -> None:
+        begun = timezone.now() - timedelta(hours=1)
+        row = Freeze(environment=self.environment, kind="freeze", zone="UTC", reason="a test", starts_at=begun)
+        row.policy = "pause" if pausing else "finish"
+        freezing.add(row, actor=self.cast.adam)
+
+    @rule()
+    def lift(self) -> None:
+        for freeze in freezes.standing(self.environment):
+            freezing.lift(freeze, reason="a test", actor=self.cast.adam)
+
+    @rule(which=st.integers(0, 50))
+    def maintain(self, which: int) -> None:
+        instances = list(self.environment.instances.all())
+        maintenance.begin(instances[which % len(instances)], reason="a test", actor=self.cast.olga)
+
+    @rule()
+    def end_maintenance(self) -> None:
+        for instance in self.environment.instances.in_maintenance():
+            maintenance.end(instance, actor=self.cast.olga)
+
     @invariant()
     def at_most_one_has_not_ended_and_it_is_not_of_what_is_blocked(self) -> None:
         going = list(Rollout.objects.filter(environment=self.environment, state__in=GOING))
@@ -160,7 +188,7 @@ class Rolling(RuleBasedStateMachine):
     def nothing_of_a_closed_wave_was_ever_touched(self) -> None:
         ahead = Delivery.objects.filter(rollout__environment=self.environment, wave__gt=F("rollout__wave"))
         assert not ahead.exclude(attempts=0, sent_at=None).exists()
-        assert not ahead.filter(rollout__state__in=GOING).exclude(state="pending").exists()
+        assert not ahead.filter(rollout__state__in=GOING).exclude(state__in=["pending", "skipped"]).exists()
 
     @invariant()
     def what_is_final_stays_as_it_is(self) -> None:
@@ -185,6 +213,7 @@ class Rolling(RuleBasedStateMachine):
         """From anywhere it goes on to an end, or to a halt that a person can leave in any direction."""
         if not hasattr(self, "held"):
             return
+        self.lift()
         self.a_worker_dies(forget=True)
         for _ in range(40):
             self.time_passes()
