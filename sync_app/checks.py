@@ -39,6 +39,7 @@ def ask(instances: Iterable[Instance]) -> int:
     environment_of = {instance.pk: instance.environment_id for instance in waiting}
     waiting.reverse()
     asked = answered = 0
+    touched: set[int] = set()
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         while waiting or answered < asked:
             while waiting and asked - answered < WINDOW:
@@ -48,8 +49,9 @@ def ask(instances: Iterable[Instance]) -> int:
             looks = [look for look in fleet.results(timeout=FLUSH_SECONDS) if isinstance(look, Looked)]
             observations.record_looks(looks)
             answered += len(looks)
-        for touched_id in {environment_of[look.key] for look in looks}:
-            live.ping(touched_id, "fleet")
+            touched |= {environment_of[look.key] for look in looks}
+    for environment_id in touched:
+        live.ping(environment_id, "fleet")
     return answered
 
 
