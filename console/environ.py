@@ -9,6 +9,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+# A process that hangs, or whose machine is gone, in the middle of a transaction holds locks that others wait for; for
+# the audit trail's, all who write. So Postgres ends its session. Its own patience with a lost machine is two hours.
+SESSION = "-c idle_in_transaction_session_timeout=5min" + "".join(
+    f" -c tcp_keepalives_{name}={value}" for name, value in {"idle": 30, "interval": 10, "count": 3}.items()
+)
+
 
 def env_str(name: str, default: str = "") -> str:
     return os.environ.get(name, default).strip()
@@ -96,6 +102,7 @@ def database_settings(url: str, *, pool: int = 0) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 5,
+            "options": SESSION,
             **({"pool": {"min_size": 1, "max_size": pool, "timeout": 5}} if pool else {}),
         },
     }

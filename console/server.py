@@ -9,14 +9,14 @@ from types import FrameType
 
 import uvicorn
 
+# Here, not in the handler: a second signal would find it half imported, uvloop would only log that, and go on.
+from console import live
+
 
 class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Without this a single open page keeps the server from stopping.
-        from console import live
-
-        live.close()
         super().handle_exit(sig, frame)
+        live.close()  # without this a single open page keeps the server from stopping
 
 
 def main() -> None:

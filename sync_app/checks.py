@@ -53,6 +53,7 @@ def ask(instances: Iterable[Instance], heard: Counter[int] | None = None) -> int
     environment_of = {instance.pk: instance.environment_id for instance in waiting}
     waiting.reverse()
     asked = answered = 0
+    touched: set[int] = set()
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         while waiting or answered < asked:
             while waiting and asked - answered < WINDOW:
@@ -62,10 +63,11 @@ def ask(instances: Iterable[Instance], heard: Counter[int] | None = None) -> int
             looks = [look for look in fleet.results(timeout=FLUSH_SECONDS) if isinstance(look, Looked)]
             observations.record_looks(looks)
             answered += len(looks)
+            touched |= {environment_of[look.key] for look in looks}
             if heard is not None:
                 heard.update(environment_of[look.key] for look in looks if look.versions.outcome == Outcome.OK)
-        for touched_id in {environment_of[look.key] for look in looks}:
-            live.ping(touched_id, "fleet")
+    for environment_id in touched:
+        live.ping(environment_id, "fleet")
     return answered
 
 

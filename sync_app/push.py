@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db.models import Q
 from webhook_agent import protocol
 
 from configs_app import proposals
@@ -28,6 +29,7 @@ from sync_app.models import Cause, Delivery, DeliveryState, Rollout
 WINDOW = 400  # deliveries that one worker waits for at once
 SLOW_SECONDS = 1.0  # who takes longer than this counts no more in the window: a few that hang do not hold up the rest
 MOST_HELD = 2000  # with those that hang: a connection each
+REMEMBERED = 10  # earlier rollouts of which a push may still be under way
 FLUSH_SECONDS = 0.25  # the longest a result waits for its batch
 SEND_ORDER = (Kind.CONNECTIONS, Kind.WEBHOOKS)  # a webhook may name a connection, never the other way round
 
@@ -108,6 +110,8 @@ class Payload:
         self.texts = {revision.document.kind: revision.text for revision in rollout.bundle.revisions()}
         self._bodies: dict[tuple[tuple[str, ...], bool], tuple[bytes, ...]] = {}
         self._approved = _approved_addresses(rollout)
+        before = Rollout.objects.filter(environment=rollout.environment_id, sequence__lt=rollout.sequence)
+        self._before = list(before.order_by("-sequence").values_list("pk", flat=True)[:REMEMBERED])
 
     def jobs(self, claims: Sequence[Claim]) -> list[Push | Pushed]:
         """What to do for each claim: which documents to send, and whether to look before sending.
@@ -123,8 +127,11 @@ class Payload:
         ):
             seen.setdefault(instance_id, {})[kind] = digest
         differing = {claim.instance_id: self._differing(seen.get(claim.instance_id, {})) for claim in claims}
+        contested = self._contested(set(instances))
+        for instance_id in contested:
+            differing[instance_id] = tuple(self.wanted)  # half of it could stand beside the other half of the older one
         looks = {c.instance_id for c in claims if c.sent_before or c.attempt > 1 or not differing[c.instance_id]}
-        looks -= self._contested(looks)
+        looks -= contested
         jobs = [
             self._moved(claim, instances[claim.instance_id])
             or self._job(claim, instances[claim.instance_id], differing[claim.instance_id], claim.instance_id in looks)
@@ -151,15 +158,19 @@ class Payload:
         return tuple(kind for kind, digest in self.wanted.items() if not protocol.same(digest, seen.get(kind, "")))
 
     def _contested(self, instance_ids: set[int]) -> set[int]:
-        """Where an older rollout's push may still arrive. A look could find our documents and be overtaken by it; a
-        push raises the agent's sequence, and then the older one is refused.
+        """Where an older rollout's push may have arrived unread, or may still arrive: the last one that left was not
+        verified. A look could find our documents and be overtaken by it; a push raises the agent's sequence, and then
+        the older one is refused.
         """
-        if self.rollout.cause == Cause.ROLLBACK or not instance_ids:
+        if self.rollout.cause == Cause.ROLLBACK:
             return instance_ids
-        elsewhere = Delivery.objects.filter(
-            instance_id__in=instance_ids, state__in=[DeliveryState.SENDING, DeliveryState.UNKNOWN]
+        sent = Q(sent_at__isnull=False) | Q(state__in=[DeliveryState.SENDING, DeliveryState.UNKNOWN])
+        last = (
+            Delivery.objects.filter(sent, instance_id__in=instance_ids, rollout__in=self._before)
+            .order_by("instance_id", "-rollout__sequence")
+            .distinct("instance_id")
         )
-        return set(elsewhere.exclude(rollout=self.rollout).values_list("instance_id", flat=True))
+        return {pk for pk, state in last.values_list("instance_id", "state") if state != DeliveryState.VERIFIED}
 
     def _job(self, claim: Claim, instance: _Addressee, differing: tuple[str, ...], look: bool) -> Push:
         kinds = differing or tuple(self.wanted)

@@ -53,6 +53,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     started_at: float = field(default=0.0, init=False)
     failures: int = field(default=0, init=False)
+    swept: bool = field(default=True, init=False)  # nothing of an ended one is left running
 
     def start(self) -> None:
         extra: dict[str, Any] = {}
@@ -71,7 +72,7 @@ class Child:
             preexec_fn=die_with_parent(self.stop_with),
             **extra,
         )
-        self.started_at = time.monotonic()
+        self.started_at, self.swept = time.monotonic(), False
         threading.Thread(target=self._copy, args=(self.process.stdout,), daemon=True).start()
 
     @property
@@ -80,7 +81,10 @@ class Child:
 
     def keep_alive(self) -> None:
         """Start it again if it ended, later and later while it keeps ending."""
-        if self.process is None or self.running or not self.restart:
+        if self.process is None or self.running:
+            return
+        self._sweep()
+        if not self.restart:
             return
         lived = time.monotonic() - self.started_at
         self.failures = 0 if lived > LONGEST_BACKOFF * 2 else self.failures
@@ -92,15 +96,26 @@ class Child:
 
     def stop(self) -> None:
         """Ask, wait, then kill; the whole process group."""
-        if self.process is None or not self.running:
+        if self.process is None:
             return
-        self._signal(self.stop_with)
-        try:
-            self.process.wait(self.patience)
-        except subprocess.TimeoutExpired:
-            say(self.name, "did not stop in time and is killed")
+        if self.running:
+            self._signal(self.stop_with)
+            try:
+                self.process.wait(self.patience)
+            except subprocess.TimeoutExpired:
+                say(self.name, "did not stop in time and is killed")
+                self._signal(signal.SIGKILL)
+                self.process.wait()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """End what an ended one has left of its group: it may hold the port, or do the same work a second time.
+
+        At once and once only: the number of the group may be given to somebody else later.
+        """
+        if not self.swept:
+            self.swept = True
             self._signal(signal.SIGKILL)
-            self.process.wait()
 
     def _signal(self, sig: signal.Signals) -> None:
         if self.process is not None:

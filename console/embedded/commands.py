@@ -10,7 +10,7 @@ from console.bootstrap import ROOT
 from console.embedded import assets, datadir
 
 # Commands that never ask Postgres or Redis anything.
-WITHOUT_SERVICES = {"help", "version", "check", "validate_config", "bench_documents", "--help", "--version"}
+WITHOUT_SERVICES = {"help", "version", "check", "validate_config", "bench_documents", "chaos", "--help", "--version"}
 
 
 def run(argv: list[str]) -> int:

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from console.embedded.children import Child
 SAFE = {"shared_buffers": "64MB", "max_connections": "100"}
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 START_SECONDS = 60.0
+PATIENCE = 15.0  # seconds for each way of ending what is left of an earlier server
 
 
 @dataclass(frozen=True)
@@ -125,28 +127,46 @@ def _initdb(server: Postgres, *, fast: bool) -> None:
 
 
 def _settle_stale(server: Postgres) -> None:
-    """postmaster.pid of a dead, undead or foreign process stops Postgres from starting; an orphan is stopped."""
-    pid_file = server.data / "postmaster.pid"
-    try:
-        pid = int(pid_file.read_text().split("\n", 1)[0])
-    except (OSError, ValueError):
-        return
-    if _is_ours(pid, server.data):
-        os.kill(pid, signal.SIGINT)
-        deadline = time.monotonic() + 20
-        while _is_ours(pid, server.data) and time.monotonic() < deadline:
+    """End what is left of a server on this folder, and take away its lock files: they would stop the next one.
+
+    It is asked to stop cleanly, then at once, then killed: a backend that hangs, or that has lost its postmaster, keeps
+    the shared memory, and with it every next server away. What was committed is in the log of transactions in any case.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        left = _at_work(server.data)
+        postmaster = [pid for pid in left if _parent(pid) not in left]
+        for pid in left if number == signal.SIGKILL else postmaster:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        deadline = time.monotonic() + PATIENCE
+        while _at_work(server.data) and time.monotonic() < deadline:
             time.sleep(0.05)
-    pid_file.unlink(missing_ok=True)
+    for lock in (server.data / "postmaster.pid", server.sockets / ".s.PGSQL.5432.lock"):
+        lock.unlink(missing_ok=True)  # the number in it may be a zombie's, or somebody else's by now
 
 
-def _is_ours(pid: int, data: Path) -> bool:
-    """A running postgres on this folder. A zombie is dead, and a pid may be somebody else's by now."""
+def _at_work(data: Path) -> list[int]:
+    """The processes of a Postgres on this folder: it is where they work. A zombie is dead."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(entry / "cwd") == str(data) and _stat(int(entry.name))[0] != "Z":
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def _parent(pid: int) -> int:
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return int(_stat(pid)[1])
     except OSError:
-        return False
-    return state != "Z" and str(data).encode() in command
+        return 0
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent, … of a process (proc(5)). Raises OSError when it is gone."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
 
 
 def _account() -> int | None:

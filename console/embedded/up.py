@@ -21,6 +21,7 @@ from console.embedded.datadir import Running
 DEFAULT_PORT = 8000
 READY_SECONDS = 60.0
 ME = "console"
+WORKER_OPTIONS = ["worker", "-P", "threads", "-c", "4", "-l", "WARNING", "--without-gossip", "--without-mingle"]
 
 
 class Stop:
@@ -122,7 +123,11 @@ def _start(data: Path, port: int, running: Running, children: list[Child], stop:
     for child in demo.children(samples, environment):
         run(child)
     python = sys.executable
-    run(Child("worker", [python, "-m", "celery", *_worker_options(data)], environment, patience=20.0, cwd=ROOT))
+    celery = [python, "-m", "celery", "-q", "-A", "console"]
+    run(Child("worker", [*celery, *WORKER_OPTIONS], environment, patience=20.0, cwd=ROOT))
+    # Not inside the worker (-B): nobody would start one again that was killed, and it would outlive a killed worker.
+    beat = ["beat", "-s", str(data / "beat-schedule"), "-l", "WARNING"]
+    run(Child("beat", [*celery, *beat], environment, cwd=ROOT))
     web = run(Child("web", [python, "-m", "console.server", "--port", str(port)], environment, patience=8.0, cwd=ROOT))
     url = f"http://localhost:{port}/"
     _wait_ready(url, web, stop)
@@ -133,13 +138,6 @@ def _start(data: Path, port: int, running: Running, children: list[Child], stop:
     else:
         say(ME, f"sign-ins are in {data / 'credentials.json'}")
     print(f"ready: {url}", flush=True)
-
-
-def _worker_options(data: Path) -> list[str]:
-    return [
-        *["-q", "-A", "console", "worker", "-P", "threads", "-c", "4", "-l", "WARNING"],
-        *["-B", "-s", str(data / "beat-schedule"), "--without-gossip", "--without-mingle"],
-    ]
 
 
 def _wait_ready(url: str, web: Child, stop: Stop) -> None:

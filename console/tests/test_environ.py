@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 
 from console import environ
 
@@ -65,3 +66,11 @@ def test_a_database_address_may_be_tcp_or_a_socket_and_is_postgres() -> None:
 def test_celery_is_told_the_same_redis_in_its_own_spelling() -> None:
     assert environ.celery_broker("unix:///run/redis.sock?db=2") == "redis+socket:///run/redis.sock?virtual_host=2"
     assert environ.celery_broker("redis://r:6379/0") == "redis://r:6379/0"
+
+
+@pytest.mark.django_db
+def test_a_process_that_hangs_in_a_transaction_does_not_hold_its_locks_for_ever() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW idle_in_transaction_session_timeout")
+        assert cursor.fetchone() == ("5min",)
+    assert "tcp_keepalives_idle=30" in str(connection.settings_dict["OPTIONS"]["options"])

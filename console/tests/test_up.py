@@ -67,18 +67,28 @@ def data() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def running_on(data: Path) -> list[str]:
-    """Command lines of processes that name the data folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+def processes_on(data: Path) -> dict[int, str]:
+    """Process id → command line of what works on the data folder: it stands in its arguments or its environment."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            command = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            state = (entry.parent / "stat").read_text().rsplit(")", 1)[1].split()[0]
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            environment = (entry / "environ").read_bytes().decode(errors="replace")
+            state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
         except OSError:
             continue
-        if str(data) in command and state != "Z":
-            found.append(command)
+        if f"{data}/" in command + environment and state != "Z":
+            found[int(entry.name)] = command
     return found
+
+
+def running_on(data: Path) -> list[str]:
+    return list(processes_on(data).values())
+
+
+def working_on(data: Path, word: str) -> list[int]:
+    """The celery processes with this word."""
+    return [pid for pid, command in processes_on(data).items() if " celery " in command and word in command]
 
 
 def get(url: str) -> int:
@@ -106,6 +116,14 @@ def test_it_starts_is_alone_survives_kill_9_and_stops_cleanly(data: Path) -> Non
         text=True,
     )
     assert (verified.returncode, "the chain is whole" in verified.stdout) == (0, True), verified.stderr
+
+    (beat,) = working_on(data, " beat ")
+    (worker,) = working_on(data, " worker ")
+    for pid in (beat, worker):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: working_on(data, " beat ") not in ([], [beat]), seconds=30, what="another beat")
+    until(lambda: working_on(data, " worker ") not in ([], [worker]), seconds=30, what="another worker")
+    assert (len(working_on(data, " beat ")), len(working_on(data, " worker "))) == (1, 1)
 
     second = Up(data)
     assert second.process.wait(30) == 1

@@ -1,14 +1,18 @@
-"""Whatever people, workers and time do, in whatever order: the promises about a rollout hold, and it ends."""
+"""Whatever people, workers, networks, instances and time do, in any order: the promises hold, and every rollout ends.
+
+Wake-ups are not in it: a worker claims whenever it likes, so losing every message of the broker is one of the orders.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from django.db.models import F
+from django.db.models import F, Max
 from django.utils import timezone
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -18,15 +22,20 @@ from configs_app.models import Change
 from console import testing
 from console.errors import Refused
 from instances_app import freezes
+from instances_app.client import Push, Pushed
 from instances_app.freeze_models import Freeze
 from instances_app.models import Instance, maintained
 from sync_app import blocklist, deliveries, freezing, maintenance, rollbacks, rollout_control, rollouts, waves
 from sync_app.deliveries import Claim
 from sync_app.models import FINAL, GOING, UNFINISHED, WITH_REASON, Cause, Delivery, Rollout
-from sync_app.tests.attempts import attempt, change, look
+from sync_app.push import Payload
+from sync_app.tests.attempts import change, look
+from sync_app.tests.simulated import Disk, Late, carry_out
 
 NUMBERS = itertools.count()  # environments and contents that no other example has
-ENDS = st.sampled_from(["verified", "verified", "verified", "rejected", "failed", "timeout", "refused", "gone"])
+ENDS = st.sampled_from(
+    ["well", "well", "well", "rejects", "token", "refused", "lost", "deaf", "late", "late", "lies", "silent"]
+)
 PLANS = st.fixed_dictionaries(
     {
         "waves": st.sampled_from([["100%"], ["1", "100%"], ["1", "50%", "100%"], ["2", "3", "4", "100%"]]),
@@ -37,6 +46,17 @@ PLANS = st.fixed_dictionaries(
         "soak_seconds": st.sampled_from([0, 60]),
     }
 )
+
+
+@dataclass
+class Held:
+    """What a worker has in its hands: claimed, then sent, then written down."""
+
+    rollout: Rollout
+    claim: Claim
+    job: Push | Pushed
+    result: Pushed | None = None
+    was_there: bool = False  # the documents lay on the disk when it was read back
 
 
 class Rolling(RuleBasedStateMachine):
@@ -52,7 +72,11 @@ class Rolling(RuleBasedStateMachine):
         testing.bundle(self.environment)
         for index in range(number):
             testing.instance(self.environment, f"{name}-i{index}")
-        self.held: list[tuple[Rollout, Claim]] = []
+        mine = Instance.objects.filter(environment=self.environment)
+        mine.update(info={"capabilities": ["batch", "digest", "sequence"]})
+        self.disks = {instance.pk: Disk() for instance in mine}
+        self.held: list[Held] = []
+        self.wire: list[Late] = []  # pushes that may still arrive
         self.ended: dict[int, str] = {}
         rollouts.publish(self.draft(), actor=self.cast.olga)
         self.hurry()
@@ -87,19 +111,47 @@ class Rolling(RuleBasedStateMachine):
                 assert Delivery.objects.get(pk=claim.id).wave <= rollout.wave
                 assert claim.may_send == (rollout.state == "running")
                 assert claim.may_send or claim.was == "unknown"
-            self.held += [(rollout, claim) for claim in claims]
+            jobs = Payload(rollout).jobs(claims)
+            self.held += [Held(rollout, claim, job) for claim, job in zip(claims, jobs, strict=True)]
 
     @rule(which=st.integers(0, 50), end=ENDS)
-    def record(self, which: int, end: str) -> None:
-        if self.held:
-            rollout, claim = self.held.pop(which % len(self.held))
-            rollout.refresh_from_db()
-            deliveries.record(rollout, [(claim, attempt(claim, rollout.bundle.digests(), end))])
+    def send(self, which: int, end: str) -> None:
+        """One of what is held goes out, at once or long after it was claimed; its result is not written down yet."""
+        waiting = [held for held in self.held if held.result is None]
+        if waiting:
+            held = waiting[which % len(waiting)]
+            disk = self.disks[held.claim.instance_id]
+            held.result, late = carry_out(held.job, disk, end)
+            held.was_there = disk.holds(held.rollout.bundle.digests())
+            self.wire += late
+
+    @rule(which=st.integers(0, 50))
+    def record(self, which: int) -> None:
+        done = [held for held in self.held if held.result is not None]
+        if done:
+            held = done[which % len(done)]
+            self.held.remove(held)
+            held.rollout.refresh_from_db()
+            assert held.result is not None
+            before = Delivery.objects.get(pk=held.claim.id)
+            deliveries.record(held.rollout, [(held.claim, held.result)])
+            after = Delivery.objects.get(pk=held.claim.id)
+            assert held.was_there or after.state != "verified" or before.state == "verified"
+
+    @rule(which=st.integers(0, 50))
+    def arrives(self, which: int) -> None:
+        """Whoever sent it has given up long ago."""
+        if self.wire:
+            self.wire.pop(which % len(self.wire)).arrive()
+
+    @rule(which=st.integers(0, 50))
+    def somebody_edits_the_files(self, which: int) -> None:
+        list(self.disks.values())[which % len(self.disks)].drift()
 
     @rule(forget=st.booleans())
     def a_worker_dies(self, forget: bool) -> None:
-        """Its leases run out; sometimes it was only slow, and its results come later."""
-        ids = [claim.id for _, claim in self.held]
+        """Its leases run out; sometimes it was only slow, and its pushes and results come later."""
+        ids = [held.claim.id for held in self.held]
         Delivery.objects.filter(pk__in=ids, state="sending").update(lease_until=timezone.now() - timedelta(days=1))
         deliveries.expire_leases()
         if forget:
@@ -205,6 +257,23 @@ class Rolling(RuleBasedStateMachine):
             assert not rollout.plan["at_once"] or sending <= rollout.plan["at_once"]
 
     @invariant()
+    def a_disk_holds_the_pair_of_the_rollout_that_came_last(self) -> None:
+        """Never half of it, and nothing older comes over what was verified, however late it arrives."""
+        proven = Delivery.objects.filter(instance__environment=self.environment, state="verified")
+        verified = dict(proven.values_list("instance_id").annotate(at=Max("rollout__sequence")))
+        pairs = {
+            rollout.sequence: rollout.bundle.digests()
+            for rollout in Rollout.objects.filter(environment=self.environment).select_related("bundle")
+        }
+        for pk, disk in self.disks.items():
+            if disk.edited:
+                continue
+            if disk.sequence:
+                assert disk.digests == pairs[disk.sequence]
+            last = verified.get(pk, 0)
+            assert disk.sequence >= last or disk.digests == pairs[last]
+
+    @invariant()
     def success_is_all_verified(self) -> None:
         won = Rollout.objects.filter(environment=self.environment, state="succeeded")
         assert not Delivery.objects.filter(rollout__in=won).exclude(state="verified").exists()
@@ -217,9 +286,12 @@ class Rolling(RuleBasedStateMachine):
         self.a_worker_dies(forget=True)
         for _ in range(40):
             self.time_passes()
+            while self.wire:
+                self.arrives(which=0)
             self.claim(limit=4)
             while self.held:
-                self.record(which=0, end="verified")
+                self.send(which=0, end="well")
+                self.record(which=0)
             if self.latest.is_going:
                 look(self.latest)
             self.advance()
