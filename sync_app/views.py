@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.db import transaction
 from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from configs_app import documents, imports
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
-from instances_app.models import Environment
 from instances_app.shortcuts import get_environment, get_instance
-from sync_app import fleet, rollouts, tasks
+from sync_app import fleet, fleet_page, tasks
 from sync_app.history_views import instance_context
 from sync_app.models import Blocked, Rollout
 
@@ -29,38 +25,16 @@ HISTORY = 50
 def environment(request: ConsoleRequest, environment: str) -> HttpResponse:
     """The fleet: three words per instance, and the bundle they should run."""
     found = get_environment(request.user, environment, needs="environment.view")
-    return render(request, "sync_app/environment.html", _fleet_context(request, found))
+    return render(request, "sync_app/environment.html", fleet_page.context(found, request.user, request.GET))
 
 
 @require_safe
 def fleet_rows(request: ConsoleRequest, environment: str) -> HttpResponse:
-    """The live part of the environment page."""
+    """The live part of the environment page: its numbers, and the rows that changed."""
     found = get_environment(request.user, environment, needs="environment.view")
-    return render(request, "sync_app/_fleet.html", _fleet_context(request, found))
-
-
-def _fleet_context(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
-    rows = fleet.rows(environment)
-    word, text = request.GET.get("config", ""), request.GET.get("q", "").strip().lower()
-    shown = [row for row in rows if (not word or row.config == word) and (not text or _matches(row, text))]
-    return {
-        "environment": environment,
-        "may": access.verbs(request.user, environment),
-        "bundle": documents.desired(environment),
-        "rows": shown,
-        "total": len(rows),
-        "counts": fleet.counts(rows),
-        "config": word,
-        "q": request.GET.get("q", ""),
-        "differing": sum(row.config != fleet.IN_SYNC for row in rows),
-        "running": rollouts.going(environment),
-        "now": timezone.now(),
-    }
-
-
-def _matches(row: fleet.Row, text: str) -> bool:
-    labels = " ".join(f"{key}={value}" for key, value in row.instance.labels.items())
-    return text in f"{row.instance.name} {row.instance.base_url} {labels}".lower()
+    context = fleet_page.context(found, request.user, request.GET)
+    context["changed"] = context["seen"].changed(request.GET.get("seen", ""))
+    return render(request, "sync_app/_fleet_live.html", context)
 
 
 @require_POST

@@ -79,6 +79,12 @@ def counted(number: int, noun: str) -> str:
 
 
 @register.filter
+def thousands(number: int) -> str:
+    """12345 → 12,345"""
+    return f"{number:,}"
+
+
+@register.filter
 def get(mapping: Mapping[str, Any], key: str) -> Any:
     return mapping.get(key)
 
