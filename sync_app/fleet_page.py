@@ -18,6 +18,7 @@ from django.utils import timezone
 from configs_app import documents
 from configs_app.models import Bundle
 from console import access
+from console.http import whole
 from console.models import User
 from instances_app.models import Environment, Instance
 from sync_app import fleet, rollouts
@@ -117,6 +118,16 @@ def page(glances: Glances, bundle: Bundle | None, *, after: str = "", before: st
     more, found = len(found) > SHOWN, found[:SHOWN]
     first = found[0].name if after and found else None
     return Page(_rows(found, bundle), before=first, after=found[-1].name if more else None)
+
+
+def chosen(environment: Environment, sent: QueryDict) -> set[int]:
+    """The instances that a form names: with `all` every one that its filter lets through, else those ticked
+    (`instance`) or carried on from the page before (`ids`). They may be of other environments, or none.
+    """
+    if sent.get("all") == "yes":
+        return set(Filter.of(sent).matching(environment, documents.desired(environment)).values_list("pk", flat=True))
+    numbers = map(whole, [*sent.getlist("instance"), *sent.get("ids", "").split(",")])
+    return {number for number in numbers if number is not None}
 
 
 def _rows(found: list[Any], bundle: Bundle | None) -> list[Row]:

@@ -1,12 +1,13 @@
 from django.urls import path
 
-from sync_app import history_views, publishing_views, rollout_views, views
+from sync_app import history_views, publishing_views, rollout_views, selection_views, views
 
 app_name = "sync"
 urlpatterns = [
     path("e/<slug:environment>/", views.environment, name="environment"),
     path("e/<slug:environment>/fleet/", views.fleet_rows, name="fleet"),
     path("e/<slug:environment>/verify/", views.verify_all, name="verify"),
+    path("e/<slug:environment>/selected/<slug:deed>/", selection_views.selected, name="selected"),
     path("e/<slug:environment>/sync/", publishing_views.sync, name="sync"),
     path("e/<slug:environment>/rollouts/", views.rollout_list, name="rollouts"),
     path("e/<slug:environment>/history/", history_views.environment_history, name="history"),

@@ -98,6 +98,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "sync:environment"): READ,
     ("GET", "sync:fleet"): READ,
     ("POST", "sync:verify"): DO_CHECK,
+    ("GET", "sync:selected"): (403, 200, 200, 200, 403, 404, 302),  # with the deed "check"
+    ("POST", "sync:selected"): DO_CHECK,
     ("GET", "sync:sync"): WORK,
     ("POST", "sync:sync"): DO_WORK,
     ("GET", "sync:history"): READ,
