@@ -37,6 +37,7 @@ SENTENCES = {
     "environment.plan_changed": "changed the rollout plan of {target}",
     "finding.accepted": "accepted findings ({accepted}): {reason}",
     "finding.acceptance_ended": "took back the acceptance of {findings}",
+    "fleet.exported": "exported {number} instances of {target} as a table",
     "glass.broken": "published “{target}” without waiting for approvals",
     "glass.reviewed": "closed the review of “{target}”: {note}",
     "group.added": "added the group {target}",

@@ -47,6 +47,11 @@ class Filter:
     def __bool__(self) -> bool:
         return bool(self.config or self.health or self.text or self.labels)
 
+    def words(self) -> dict[str, Any]:
+        """What is asked, for the audit trail."""
+        asked = {"config": self.config, "health": self.health, "text": self.text, "labels": list(self.labels)}
+        return {name: value for name, value in asked.items() if value}
+
     def by_text(self, glances: Glances) -> Glances:
         """By text and labels only: what the counters count."""
         if self.text:

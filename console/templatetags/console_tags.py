@@ -18,9 +18,9 @@ TONES = {  # the shape and colour of every word that a state can be
     "good": "in sync|healthy|verified|succeeded|approved|published|low|on|known|resolved|met|passed",
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open",
-    "busy": "sending|running|proposed|changing|at its gate",
+    "busy": "sending|running|proposed|changing|at its gate|new|changed",
     "doubt": "unknown",
-    "idle": "pending|draft|note|not yet|not open",
+    "idle": "pending|draft|note|not yet|not open|unchanged",
     "ended": "superseded|cancelled|withdrawn|retired|expired|closed|ended|never opened",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split("|")}

@@ -98,6 +98,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "sync:environment"): READ,
     ("GET", "sync:fleet"): READ,
     ("POST", "sync:verify"): DO_CHECK,
+    ("POST", "sync:fleet-export"): READ,
+    ("GET", "sync:roster"): WORK,
+    ("POST", "sync:roster"): (403, 422, 403, 422, 403, 404, 302),  # without a file
     ("GET", "sync:selected"): (403, 200, 200, 200, 403, 404, 302),  # with the deed "check"
     ("POST", "sync:selected"): DO_CHECK,
     ("GET", "sync:sync"): WORK,

@@ -124,6 +124,8 @@ def which(name: str) -> str | None:
         "sync:verify": "environment",
         "sync:sync": "environment",
         "sync:selected": "selected",
+        "sync:fleet-export": "environment",
+        "sync:roster": "environment",
         "sync:waves": "environment",
         "sync:blocked-lift": "blocked",
         "sync:rollouts": "environment",
