@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import urlencode
 
 from django.db.models import Count, Value
 from django.db.models.functions import Lower
@@ -51,6 +52,12 @@ class Filter:
         """What is asked, for the audit trail."""
         asked = {"config": self.config, "health": self.health, "text": self.text, "labels": list(self.labels)}
         return {name: value for name, value in asked.items() if value}
+
+    @property
+    def query(self) -> str:
+        """As it stands in the address."""
+        asked = {"config": self.config, "health": self.health, "q": self.text, "label": self.labels}
+        return urlencode({name: value for name, value in asked.items() if value}, doseq=True)
 
     def by_text(self, glances: Glances) -> Glances:
         """By text and labels only: what the counters count."""

@@ -186,3 +186,20 @@ class Blocked(models.Model):
 
     def __str__(self) -> str:
         return f"block of {self.bundle}"
+
+
+class SavedView(models.Model):
+    """A filter of the fleet page that somebody keeps under a name."""
+
+    LONGEST = 1000
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="+")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=LONGEST)  # as it stands in the address
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["person", "environment", "name"], name="saved_view_once")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -6,7 +6,8 @@ from django.contrib import messages
 from django.db import transaction
 from django.db.models import Count
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from configs_app import documents, imports
@@ -14,9 +15,10 @@ from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
 from instances_app.shortcuts import get_environment, get_instance
-from sync_app import fleet, fleet_page, tasks
+from sync_app import fleet, fleet_page, saved_views, tasks
+from sync_app.fleet_page import Filter
 from sync_app.history_views import instance_context
-from sync_app.models import Blocked, Rollout
+from sync_app.models import Blocked, Rollout, SavedView
 
 HISTORY = 50
 
@@ -25,7 +27,32 @@ HISTORY = 50
 def environment(request: ConsoleRequest, environment: str) -> HttpResponse:
     """The fleet: three words per instance, and the bundle they should run."""
     found = get_environment(request.user, environment, needs="environment.view")
-    return render(request, "sync_app/environment.html", fleet_page.context(found, request.user, request.GET))
+    context = fleet_page.context(found, request.user, request.GET)
+    context["views"] = saved_views.of(found, request.user)
+    return render(request, "sync_app/environment.html", context)
+
+
+@require_POST
+def view_save(request: ConsoleRequest, environment: str) -> HttpResponse:
+    """Keep what the fleet page is filtered by, for oneself, and show it."""
+    found = get_environment(request.user, environment, needs="environment.view")
+    asked = Filter.of(request.POST)
+    try:
+        view = saved_views.save(found, name=request.POST.get("name", ""), asked=asked, actor=request.user)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"The view “{view}” is kept. Only you see it.")
+    return redirect(f"{reverse('sync:environment', args=[found.name])}?{asked.query}")
+
+
+@require_POST
+def view_remove(request: ConsoleRequest, pk: int) -> HttpResponse:
+    view = get_object_or_404(SavedView.objects.select_related("environment"), pk=pk, person=request.user)
+    access.require(request.user, "environment.view", view.environment)
+    saved_views.remove(view)
+    messages.success(request, f"The view “{view}” is removed.")
+    return redirect("sync:environment", view.environment.name)
 
 
 @require_safe

@@ -18,7 +18,7 @@ from console.tests.matrix import MATRIX, ROLES
 from instances_app import late_reviews
 from instances_app.models import LateReview
 from sync_app import rollouts
-from sync_app.models import Blocked, Cause
+from sync_app.models import Blocked, Cause, SavedView
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +74,7 @@ def arguments() -> dict[str, list[object]]:
         "schema": ["webhooks", schemas.digest("webhooks")],
         "act": [change.pk, "approve"],
         "selected": ["production", "check"],
+        "view": [SavedView.objects.create(environment=cast.environment, person=cast.victor, name="v", query="q=v").pk],
         "person": [cast.olga.pk],
         "deed": [cast.olga.pk, "sessions"],
         "welcome": ["MQ", "no-token"],
@@ -125,6 +126,8 @@ def which(name: str) -> str | None:
         "sync:sync": "environment",
         "sync:selected": "selected",
         "sync:fleet-export": "environment",
+        "sync:view-save": "environment",
+        "sync:view-remove": "view",
         "sync:roster": "environment",
         "sync:waves": "environment",
         "sync:blocked-lift": "blocked",

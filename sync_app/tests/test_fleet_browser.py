@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from django.utils import timezone
 
-from console import testing
+from console import live, testing
 from console.bootstrap import ROOT
 from console.embedded.children import die_with_parent
 from console.sealing import seal
@@ -133,6 +134,19 @@ def test_somebody_watches_scrolls_and_filters_a_rollout_of_two_thousand(
     looking.goto(f"{web_process.url}/e/staging/?config=in+sync&label=region%3Deu")
     looking.get_by_text("edge-0001 to edge-0199, 100 of 1,000 instances").wait_for()
     measured(watching.evaluate("window.seen"), rollout)
+
+    box = looking.locator("#fleet-rows input[data-row]").nth(1)
+    box.check()  # and it has the focus
+    changed = Instance.objects.get(name="edge-0003")
+    Instance.objects.filter(pk=changed.pk).update(
+        health="degraded", health_detail="no broker", health_at=timezone.now()
+    )
+    live.ping(cast.environment.pk, "fleet")
+    looking.locator(f"#instance-{changed.pk}", has_text="no broker").wait_for()  # a row in place of the one before
+    assert looking.locator(f"#pick-{changed.pk}").is_checked()
+    assert looking.evaluate("document.activeElement.id") == f"pick-{changed.pk}"
+    looking.get_by_text("1 of 100 instances").wait_for()
+    looking.get_by_role("link", name="degraded 1").wait_for()
 
 
 def measured(seen: dict[str, object], rollout: Rollout) -> None:

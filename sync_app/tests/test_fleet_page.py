@@ -16,6 +16,7 @@ from console.models import User
 from console.testing import Cast
 from instances_app.models import Instance, Observation
 from sync_app import fleet_page
+from sync_app.models import SavedView
 
 pytestmark = pytest.mark.django_db
 
@@ -181,3 +182,28 @@ def test_retired_instances_are_neither_listed_nor_counted() -> None:
 def test_a_page_is_never_longer_than_it_says() -> None:
     cast = fleet(fleet_page.SHOWN + 1)
     assert len(names(page(cast.victor))) == fleet_page.SHOWN
+
+
+def test_a_view_is_kept_under_a_name_for_oneself_and_is_this_filter_again() -> None:
+    cast = fleet(4)
+    client = Client()
+    client.force_login(cast.victor)
+    save = reverse("sync:view-save", args=["staging"])
+    answer = client.post(save, {"name": "  Europe, ill ", "label": "region=eu", "health": "down", "after": "x"})
+    assert answer["Location"] == "/e/staging/?health=down&label=region%3Deu"
+    body = page(cast.victor)
+    assert '<a href="?health=down&label=region%3Deu" >Europe, ill</a>' in body
+    assert "Europe, ill" not in page(cast.olga)  # nobody else's
+
+    client.post(save, {"name": "Europe, ill", "label": "region=eu"})  # the same name means the new one
+    client.post(save, {"name": "Nothing"})
+    client.post(save, {"name": "", "q": "i"})
+    assert list(SavedView.objects.values_list("name", "query")) == [("Europe, ill", "label=region%3Deu")]
+    body = page(cast.victor, "?label=region%3Deu")
+    assert "Remove the view Europe, ill" in body
+    other = Client()
+    other.force_login(cast.olga)
+    remove = reverse("sync:view-remove", args=[SavedView.objects.get().pk])
+    assert other.post(remove).status_code == 404
+    assert client.post(remove).status_code == 302
+    assert not SavedView.objects.exists()
