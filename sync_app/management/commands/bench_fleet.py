@@ -112,7 +112,7 @@ def _pages(few: str, many: str, rounds: int) -> Iterator[tuple[str, dict[str, An
             yield f"{name}_live_{changed}_rows", bench_pages.compare("bench", (few, live), (many, live), rounds=rounds)
     for name, on_few, on_many in (
         ("rollout", "", ""),
-        ("rollout_untouched", "?state=untouched", "?state=failed"),
+        ("rollout_failed", "", "?state=failed"),
         ("rollout_text", "?q=edge", "?q=edge-05"),
     ):
         pair = (few, _rollout(on_few)), (many, _rollout(on_many))
