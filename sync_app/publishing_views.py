@@ -126,7 +126,7 @@ def waves_preview(request: ConsoleRequest, environment: str) -> HttpResponse:
 def _waves(environment: Environment, chosen: set[int], change: Change | None = None) -> dict[str, Any]:
     """The plan in words, and the names in each of its waves."""
     plan = rollouts.plan_for(environment, change)
-    instances = environment.instances.active().filter(pk__in=chosen).only("pk", "name", "labels")
+    instances = environment.instances.active().filter(pk__in=chosen).only("environment", "name", "labels")
     return {"plan": plan, "waves": plans.waves(plan, instances)}
 
 

@@ -7,7 +7,9 @@ import re
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from console import testing
 from console.models import AuditEvent, User
@@ -121,3 +123,20 @@ def test_a_large_fleet_is_synced_by_its_filter_without_a_list_of_boxes(monkeypat
     everybody = ask(cast.olga, "sync/")
     assert "All of them." in everybody
     assert len(ids(everybody).split(",")) == 8
+
+
+def test_the_page_before_a_sync_costs_a_fixed_number_of_queries() -> None:
+    cast = fleet(3)
+    client = Client()
+    client.force_login(cast.olga)
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get("/e/staging/sync/").status_code == 200
+        return len(captured)
+
+    queries()
+    few = queries()
+    for index in range(20):
+        testing.instance(cast.environment, f"n{index}")
+    assert queries() == few
