@@ -35,12 +35,12 @@ def home(request: ConsoleRequest) -> HttpResponse:
     }
     cards = []
     for environment in environments:
-        rows = fleet.rows(environment)
+        counts = fleet.counts(environment)
         cards.append(
             {
                 "environment": environment,
-                "instances": len(rows),
-                "counts": fleet.counts(rows),
+                "instances": sum(counts.values()),
+                "counts": counts,
                 "rollout": running.get(environment.pk),
             }
         )

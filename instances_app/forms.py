@@ -55,12 +55,39 @@ class InstanceForm(forms.Form):
         self.fields["token"].help_text = "Leave empty to keep the sealed one."
 
     def clean_labels(self) -> dict[str, str]:
-        labels: dict[str, str] = {}
-        for line in self.cleaned_data["labels"].splitlines():
-            if not line.strip():
-                continue
-            if not LABEL.match(line.strip()):
-                raise forms.ValidationError(f"{line.strip()[:60]!r} is not key=value.")
-            key, _, value = line.strip().partition("=")
-            labels[key] = value.strip()
-        return labels
+        return _labels(self.cleaned_data["labels"])
+
+
+class LabelsForm(forms.Form):
+    """Labels for many instances: those that are put on, and the keys of those that are taken off."""
+
+    put = forms.CharField(
+        required=False,
+        label="Put on",
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
+        help_text="One key=value a line; another value of that key is replaced. Example: region=eu",
+    )
+    remove = forms.CharField(
+        required=False,
+        label="Take off",
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
+        help_text="One key a line. Example: region",
+    )
+
+    def clean_put(self) -> dict[str, str]:
+        return _labels(self.cleaned_data["put"])
+
+    def clean_remove(self) -> list[str]:
+        return [line.strip() for line in self.cleaned_data["remove"].splitlines() if line.strip()]
+
+
+def _labels(typed: str) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for line in typed.splitlines():
+        if not line.strip():
+            continue
+        if not LABEL.match(line.strip()):
+            raise forms.ValidationError(f"{line.strip()[:60]!r} is not key=value.")
+        key, _, value = line.strip().partition("=")
+        labels[key] = value.strip()
+    return labels

@@ -229,7 +229,10 @@ class Observation(models.Model):
             models.UniqueConstraint(fields=["instance", "kind"], condition=Q(until=None), name="observation_one_open"),
             models.CheckConstraint(condition=Q(kind__in=Kind.values), name="observation_kind_known"),
         ]
-        indexes = [models.Index(fields=["instance", "kind", "-since"], name="observation_at")]
+        indexes = [
+            models.Index(fields=["instance", "kind", "-since"], name="observation_at"),
+            models.Index(fields=["digest", "until"], condition=Q(until__isnull=False), name="observation_left"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.instance_id} {self.kind} {self.digest[:12]}"
@@ -241,6 +244,36 @@ def maintained(path: str = "") -> Q:
     return begun & (Q(**{f"{path}maintenance_until": None}) | Q(**{f"{path}maintenance_until__gt": timezone.now()}))
 
 
+class Glance(models.Model):
+    """What lists and counters of a fleet are made of: one narrow row per active instance, written by triggers alone.
+
+    It repeats what the instance and its open observations say, in the transaction that changes them. So the numbers of
+    ten thousand instances are one short scan. It holds no words that age: those are computed when somebody asks.
+    """
+
+    instance = models.OneToOneField(Instance, on_delete=models.CASCADE, primary_key=True, related_name="glance")
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="+", db_index=False)
+    name = models.CharField(max_length=80)
+    health = models.CharField(max_length=20)
+    health_at = models.DateTimeField(null=True)
+    webhooks_digest = models.CharField(max_length=64, null=True)  # null: it never reported this document
+    webhooks_at = models.DateTimeField(null=True)
+    connections_digest = models.CharField(max_length=64, null=True)
+    connections_at = models.DateTimeField(null=True)
+    text = models.TextField()  # lower case, a line each: name, address, and every label as key=value
+
+    class Meta:
+        indexes = [models.Index(fields=["environment", "name"], name="glance_by_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def fresh_since() -> datetime:
+    """What was seen before that is too old to believe (CONSOLE_STALE_SECONDS)."""
+    return timezone.now() - timedelta(seconds=settings.STALE_SECONDS)
+
+
 def is_fresh(at: datetime | None) -> bool:
-    """Young enough to believe (CONSOLE_STALE_SECONDS); older answers are unknown."""
-    return at is not None and timezone.now() - at <= timedelta(seconds=settings.STALE_SECONDS)
+    """Young enough to believe; older answers are unknown."""
+    return at is not None and at >= fresh_since()

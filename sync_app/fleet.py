@@ -1,29 +1,46 @@
 """The three words of every instance: Config, Health, Last delivery, each with its age.
 
 One word for everything would hide what matters: a healthy instance with the wrong documents, an unreachable one
-that was right when last seen.
+that was right when last seen. Rows and counters ask the same expressions, so that they cannot say different things.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    DateTimeField,
+    Expression,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Least
 from webhook_agent import protocol
 
 from configs_app import documents
 from configs_app.models import Bundle
-from instances_app.models import Environment, Instance, Observation, is_fresh
+from instances_app.models import Environment, Glance, Health, Instance, fresh_since, maintained
 from sync_app import drift
-from sync_app.models import Delivery
+from sync_app.models import UNFINISHED, Delivery, DeliveryState, RolloutState
 
 IN_SYNC = "in sync"  # fresh reports of our digests, for every document of the bundle
 OUT_OF_SYNC = "out of sync"  # something else, and we know why: it was never sent, or a rollout ended without proof
 DRIFTED = "drifted"  # it reports what no rollout left there (sync_app/drift.py)
 UNKNOWN = "unknown"  # no report, or one too old to believe
 CONFIG_WORDS = (DRIFTED, OUT_OF_SYNC, UNKNOWN, IN_SYNC)  # what needs a person first
+HEALTH_WORDS = (Health.DOWN, Health.DEGRADED, Health.UNKNOWN, Health.HEALTHY)
+Glances = QuerySet[Any]  # of Glance, with the annotations of `glances`
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,61 +54,101 @@ class Row:
     health: str
     delivery: Delivery | None  # the last one, of whatever rollout
 
+    @property
+    def key(self) -> str:
+        """Its id on a page."""
+        return f"instance-{self.instance.pk}"
+
+
+def glances(environment: Environment, bundle: Bundle | None) -> Glances:
+    """The active instances, each with `config`, `config_at` and `health_word` as of now."""
+    since = fresh_since()
+    reports: list[Any] = [F(f"{kind}_at") for kind in (bundle.digests() if bundle else ())]
+    return Glance.objects.filter(environment=environment).annotate(
+        config=_config(environment, bundle, since),
+        config_at=Least(*reports) if len(reports) > 1 else (reports or [Value(None, DateTimeField())])[0],
+        health_word=Case(
+            When(health_at__gte=since, then=F("health")), default=Value(Health.UNKNOWN.value), output_field=CharField()
+        ),
+    )
+
 
 def rows(environment: Environment) -> list[Row]:
     """Every active instance of the environment, by name, in a fixed number of queries."""
-    bundle = documents.desired(environment)
-    instances = list(environment.instances.active().order_by("name"))
-    return rows_for(instances, bundle)
+    return rows_for(list(environment.instances.active().order_by("name")), documents.desired(environment))
 
 
-def rows_for(instances: list[Instance], bundle: Bundle | None) -> list[Row]:
+def rows_for(instances: Sequence[Instance], bundle: Bundle | None) -> list[Row]:
+    """Instances of one environment with their words, in the order given, in two queries. Retired ones are unknown."""
+    if not instances:
+        return []
+    found = glances(instances[0].environment, bundle).filter(pk__in=[instance.pk for instance in instances])
+    return rows_of(found, {instance.pk: instance for instance in instances}, bundle)
+
+
+def rows_of(found: Iterable[Any], instances: Mapping[int, Instance], bundle: Bundle | None) -> list[Row]:
+    """Rows in the order of `instances` (id → instance), from annotated glances."""
     wanted = bundle.digests() if bundle else {}
-    ids = [instance.pk for instance in instances]
-    seen: dict[int, dict[str, Observation]] = {}
-    for observation in Observation.objects.filter(instance_id__in=ids, until=None):
-        seen.setdefault(observation.instance_id, {})[observation.kind] = observation
-    last = {
-        delivery.instance_id: delivery
-        for delivery in Delivery.objects.filter(instance_id__in=ids)
-        .select_related("rollout")
-        .order_by("instance_id", "-pk")
-        .distinct("instance_id")
-    }
-    drifted = drift.drifted(bundle, ids)
-    return [
-        _row(instance, wanted, seen.get(instance.pk, {}), last.get(instance.pk), instance.pk in drifted)
-        for instance in instances
-    ]
+    seen = {glance.pk: glance for glance in found}
+    last = _last_deliveries(instances)
+    return [_row(instance, seen.get(pk), wanted, last.get(pk)) for pk, instance in instances.items()]
 
 
-def to_sync(row: Row) -> bool:
-    """Not proven to run the bundle, and not in maintenance."""
-    return row.config != IN_SYNC and not row.instance.in_maintenance
-
-
-def counts(rows: Iterable[Row]) -> dict[str, int]:
+def counts(environment: Environment) -> dict[str, int]:
     """Config word → number of instances, all four words, worst first."""
-    counted = Counter(row.config for row in rows)
-    return {word: counted[word] for word in CONFIG_WORDS}
+    found = glances(environment, documents.desired(environment))
+    counted = dict(found.values_list("config").annotate(n=Count("pk")).order_by())
+    return {word: counted.get(word, 0) for word in CONFIG_WORDS}
 
 
-def _row(
-    instance: Instance,
-    wanted: Mapping[str, str],
-    seen: Mapping[str, Observation],
-    delivery: Delivery | None,
-    drifted: bool,
-) -> Row:
-    times = [seen[kind].seen_at for kind in wanted if kind in seen]
-    at = min(times) if times else None
-    differs = tuple(
-        kind for kind, digest in wanted.items() if kind in seen and not protocol.same(digest, seen[kind].digest)
+def to_sync(environment: Environment, bundle: Bundle | None) -> Glances:
+    """Those not proven to run the bundle, and not in maintenance."""
+    return glances(environment, bundle).exclude(config=IN_SYNC).exclude(maintained("instance__"))
+
+
+def _config(environment: Environment, bundle: Bundle | None, since: datetime) -> Expression:
+    if bundle is None or not (wanted := bundle.digests()):
+        return Value(UNKNOWN)
+    seen, same = Q(), Q()
+    for kind, digest in wanted.items():
+        seen &= Q(**{f"{kind}_at__gte": since})
+        same &= Q(**{f"{kind}_digest__in": _forms(digest)})
+    return Case(
+        When(~seen, then=Value(UNKNOWN)),
+        When(same, then=Value(IN_SYNC)),
+        When(pk__in=_drifted(environment, bundle, same), then=Value(DRIFTED)),
+        default=Value(OUT_OF_SYNC),
     )
-    if not wanted or len(times) < len(wanted) or not is_fresh(at):
-        config = UNKNOWN
-    elif not differs:
-        config = IN_SYNC
-    else:
-        config = DRIFTED if drifted else OUT_OF_SYNC
-    return Row(instance, config, at, differs, instance.health_word, delivery)
+
+
+def _row(instance: Instance, seen: Any, wanted: Mapping[str, str], delivery: Delivery | None) -> Row:
+    if seen is None:
+        return Row(instance, UNKNOWN, None, (), instance.health_word, delivery)
+    differs = tuple(
+        kind
+        for kind, digest in wanted.items()
+        if (reported := getattr(seen, f"{kind}_digest")) and not protocol.same(digest, reported)
+    )
+    return Row(instance, seen.config, seen.config_at, differs, seen.health_word, delivery)
+
+
+def _last_deliveries(ids: Iterable[int]) -> dict[int, Delivery]:
+    """instance → its last delivery, found by one step in an index for each."""
+    newest = Delivery.objects.filter(instance=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    wanted = Instance.objects.filter(pk__in=list(ids)).annotate(last=Subquery(newest)).values("last")
+    return {one.instance_id: one for one in Delivery.objects.filter(pk__in=wanted).select_related("rollout")}
+
+
+def _drifted(environment: Environment, bundle: Bundle, same: Q) -> set[int]:
+    """Who drifts. Few differ without a delivery on its way, and a narrow scan finds them; only they are looked at."""
+    on_its_way = Delivery.objects.filter(rollout__environment=environment, state__in=UNFINISHED).exclude(
+        state=DeliveryState.PENDING, rollout__state__in=[RolloutState.PAUSED, RolloutState.HALTED]
+    )
+    differing = Glance.objects.filter(~same, environment=environment).exclude(pk__in=on_its_way.values("instance"))
+    ids = list(differing.values_list("pk", flat=True))
+    return drift.drifted(bundle, ids) if ids else set()
+
+
+def _forms(digest: str) -> list[str]:
+    """A digest whole, and as the 16 digits that a seed-only service reports."""
+    return [digest, protocol.short(digest)]

@@ -55,6 +55,7 @@ WAITING = (DeliveryState.PENDING, DeliveryState.RETRYING)
 UNFINISHED = (*WAITING, DeliveryState.UNKNOWN, DeliveryState.SENDING)
 FINAL = tuple(state for state in DeliveryState if state not in UNFINISHED)
 WITH_REASON = (DeliveryState.REJECTED, DeliveryState.FAILED, DeliveryState.UNREACHABLE)
+ATTENTION = (*WITH_REASON, DeliveryState.UNKNOWN)  # what a list of deliveries begins with
 GOING = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED)  # not ended: at most one per environment
 
 
@@ -117,8 +118,8 @@ class Rollout(models.Model):
 class Delivery(models.Model):
     """A rollout for one instance."""
 
-    rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="deliveries")
-    instance = models.ForeignKey(Instance, on_delete=models.PROTECT, related_name="deliveries")
+    rollout = models.ForeignKey(Rollout, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
+    instance = models.ForeignKey(Instance, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
     state = models.CharField(max_length=20, choices=DeliveryState.choices, default=DeliveryState.PENDING)
     wave = models.PositiveSmallIntegerField(default=1)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -154,12 +155,19 @@ class Delivery(models.Model):
         ]
         indexes = [
             models.Index(fields=["rollout", "next_attempt_at"], condition=Q(state__in=UNFINISHED), name="delivery_due"),
-            models.Index(fields=["instance", "-changed_at"], name="delivery_by_instance"),
+            models.Index(fields=["rollout", "id"], name="delivery_in_order"),
+            models.Index(fields=["rollout", "id"], condition=Q(state__in=ATTENTION), name="delivery_attention"),
+            models.Index(fields=["instance", "-id"], name="delivery_last"),
             models.Index(fields=["rollout"], condition=Q(drained_since__isnull=False), name="delivery_drained"),
         ]
 
     def __str__(self) -> str:
         return f"{self.rollout} to {self.instance}"
+
+    @property
+    def key(self) -> str:
+        """Its id on a page."""
+        return f"delivery-{self.pk}"
 
 
 class Blocked(models.Model):
@@ -195,3 +203,20 @@ class Blocked(models.Model):
 
     def __str__(self) -> str:
         return f"block of {self.bundle}"
+
+
+class SavedView(models.Model):
+    """A filter of the fleet page that somebody keeps under a name."""
+
+    LONGEST = 1000
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="+")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=LONGEST)  # as it stands in the address
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["person", "environment", "name"], name="saved_view_once")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpResponse, QueryDict
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -19,8 +19,10 @@ from instances_app import plans
 from instances_app.models import Environment, Instance
 from instances_app.plans import Plan
 from instances_app.shortcuts import get_environment
-from sync_app import fleet, rollouts
+from sync_app import fleet, fleet_page, rollouts
 from sync_app.models import UNFINISHED, Cause
+
+LISTED = 200  # more instances are not ticked one by one here, but on the fleet page
 
 
 @require_http_methods(["GET", "POST"])
@@ -34,7 +36,7 @@ def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
     if change.environment.protected:
         context["reach"] = reach.of(change, proposals.current(change))
     else:
-        if change.targets is not None and "instance" not in request.POST:
+        if change.targets is not None and not {"instance", "ids"} & request.POST.keys():
             context["ticked"] = set(change.targets)
         context |= _waves(change.environment, context["ticked"], change)
     if request.method == "POST":
@@ -44,7 +46,7 @@ def publish(request: ConsoleRequest, pk: int) -> HttpResponse:
             rollout = rollouts.publish(
                 change,
                 actor=request.user,
-                instances=_chosen(request, context["rows"]),
+                instances=_chosen(request, change.environment, context["everybody"]),
                 supersede=request.POST.get("supersede") == "on",
             )
         except Refused as refusal:
@@ -103,7 +105,7 @@ def sync(request: ConsoleRequest, environment: str) -> HttpResponse:
                 found,
                 actor=request.user,
                 cause=Cause.SYNC,
-                instances=_chosen(request, context["rows"]),
+                instances=_chosen(request, found, context["everybody"]),
                 supersede=request.POST.get("supersede") == "on",
             )
         except Refused as refusal:
@@ -118,7 +120,7 @@ def waves_preview(request: ConsoleRequest, environment: str) -> HttpResponse:
     """In which waves the ticked instances would be sent to."""
     found = get_environment(request.user, environment, needs="rollout.start")
     change = Change.objects.filter(environment=found, pk=whole(request.POST.get("change", "")) or 0).first()
-    context = {"environment": found, "change": change, **_waves(found, _instances(request.POST), change)}
+    context = {"environment": found, "change": change, **_waves(found, fleet_page.chosen(found, request.POST), change)}
     return render(request, "sync_app/_waves.html", context)
 
 
@@ -141,25 +143,23 @@ def _undrainable(plan: Plan, instances: list[int]) -> list[str]:
 
 def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
     """The instances to choose from, which are ticked, and the rollout that is in the way."""
-    rows = fleet.rows(environment)
-    asked = _instances(request.POST or request.GET)
-    differing = request.GET.get("only") == "differing"
+    everybody = set(environment.instances.active().values_list("pk", flat=True))
+    ticked = fleet_page.chosen(environment, request.POST or request.GET) & everybody
+    if not ticked and request.GET.get("only") == "differing":
+        ticked = set(fleet.to_sync(environment, documents.desired(environment)).values_list("pk", flat=True))
     running = rollouts.going(environment)
     return {
         "environment": environment,
-        "rows": rows,
-        "ticked": asked or {row.instance.pk for row in rows if not differing or fleet.to_sync(row)},
+        "everybody": everybody,
+        "rows": fleet.rows(environment) if len(everybody) <= LISTED else [],
+        "ticked": ticked or everybody,
         "running": running,
         "carried": running.deliveries.filter(state__in=UNFINISHED).count() if running else 0,
         "supersede": request.POST.get("supersede") == "on",
     }
 
 
-def _chosen(request: ConsoleRequest, rows: list[fleet.Row]) -> set[int] | None:
+def _chosen(request: ConsoleRequest, environment: Environment, everybody: set[int]) -> set[int] | None:
     """The ticked instances; None (every active one, also one registered meanwhile) when all are ticked."""
-    ticked = _instances(request.POST)
-    return None if ticked >= {row.instance.pk for row in rows} else ticked
-
-
-def _instances(sent: QueryDict) -> set[int]:
-    return {number for number in map(whole, sent.getlist("instance")) if number is not None}
+    ticked = fleet_page.chosen(environment, request.POST)
+    return None if ticked >= everybody else ticked

@@ -27,9 +27,13 @@ def rollout(request: ConsoleRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def rollout_progress(request: ConsoleRequest, pk: int) -> HttpResponse:
-    """The live part of the rollout page; its last version no longer asks for another."""
+    """The live part of the rollout page; its numbers, and the rows that changed. Its last version asks for no other."""
     found = _get_rollout(request, pk, needs="environment.view")
-    return render(request, "sync_app/_rollout.html", rollout_page.context(found, request.user, request.GET))
+    context = rollout_page.context(found, request.user, request.GET)
+    changed = context["seen"].changed(request.GET.get("seen", ""))
+    context["said_anew"] = changed is None or rollout_page.SAID in changed
+    context["changed"] = None if changed is None else changed - {rollout_page.SAID}
+    return render(request, "sync_app/_rollout_live.html", context)
 
 
 @require_POST

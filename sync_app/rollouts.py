@@ -26,7 +26,15 @@ from instances_app.plans import Plan
 from sync_app import alone, blocklist, deliveries, freezing, maintenance, tasks, waves
 from sync_app.models import GOING, UNFINISHED, WITH_REASON, Cause, Delivery, DeliveryState, Rollout, RolloutState
 
-NEEDED = ("pk", "name", "labels", "maintenance_since", "maintenance_until", "maintenance_reason")  # of an instance
+NEEDED = (
+    "pk",
+    "environment",
+    "name",
+    "labels",
+    "maintenance_since",
+    "maintenance_until",
+    "maintenance_reason",
+)  # of an instance
 
 
 def publish(

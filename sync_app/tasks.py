@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from console import live
+from instances_app.models import Instance
 from sync_app import checks, comparing, deliveries, draining, dry_answers, dry_run_turn, gates, push, waves
 from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
 
@@ -89,6 +90,12 @@ def observe_environment(environment_id: int) -> None:
     checks.run(environment_id)
 
 
+@shared_task
+def observe_selected(instance_ids: list[int]) -> None:
+    """Ask these instances what they run, now."""
+    checks.ask(Instance.objects.active().filter(pk__in=instance_ids).order_by("pk"))
+
+
 def wake(rollout_id: int) -> None:
     """Start workers on a rollout once the transaction has committed; beat does it when the broker is away."""
     transaction.on_commit(lambda: _send(push_batch, rollout_id), robust=True)
@@ -102,5 +109,9 @@ def wake_check(environment_id: int) -> None:
     transaction.on_commit(lambda: _send(observe_environment, environment_id), robust=True)
 
 
-def _send(task: object, argument: int) -> None:
+def wake_look(instance_ids: list[int]) -> None:
+    transaction.on_commit(lambda: _send(observe_selected, instance_ids), robust=True)
+
+
+def _send(task: object, argument: int | list[int]) -> None:
     task.delay(argument)  # type: ignore[attr-defined]

@@ -1,12 +1,27 @@
 from django.urls import path
 
-from sync_app import drift_views, dry_run_views, freeze_views, history_views, publishing_views, rollout_views, views
+from sync_app import (
+    drift_views,
+    dry_run_views,
+    freeze_views,
+    history_views,
+    publishing_views,
+    rollout_views,
+    roster_views,
+    selection_views,
+    views,
+)
 
 app_name = "sync"
 urlpatterns = [
     path("e/<slug:environment>/", views.environment, name="environment"),
     path("e/<slug:environment>/fleet/", views.fleet_rows, name="fleet"),
     path("e/<slug:environment>/verify/", views.verify_all, name="verify"),
+    path("e/<slug:environment>/views/", views.view_save, name="view-save"),
+    path("views/<int:pk>/remove/", views.view_remove, name="view-remove"),
+    path("e/<slug:environment>/fleet/export/", roster_views.fleet_export, name="fleet-export"),
+    path("e/<slug:environment>/fleet/import/", roster_views.roster, name="roster"),
+    path("e/<slug:environment>/selected/<slug:deed>/", selection_views.selected, name="selected"),
     path("e/<slug:environment>/sync/", publishing_views.sync, name="sync"),
     path("e/<slug:environment>/freezes/", freeze_views.freeze_list, name="freezes"),
     path("freezes/<int:pk>/lift/", freeze_views.freeze_lift, name="freeze-lift"),

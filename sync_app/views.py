@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.db import transaction
 from django.db.models import Count
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
-from django.utils import timezone
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from configs_app import documents, imports
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
-from instances_app.models import Environment, is_fresh
+from instances_app.models import is_fresh
 from instances_app.shortcuts import get_environment, get_instance
-from sync_app import fleet, heartbeat, rollouts, tasks
+from sync_app import fleet, fleet_page, saved_views, tasks
+from sync_app.fleet_page import Filter
 from sync_app.history_views import instance_context
-from sync_app.models import Blocked, Rollout
+from sync_app.models import Blocked, Rollout, SavedView
 
 HISTORY = 50
 
@@ -29,39 +28,41 @@ HISTORY = 50
 def environment(request: ConsoleRequest, environment: str) -> HttpResponse:
     """The fleet: three words per instance, and the bundle they should run."""
     found = get_environment(request.user, environment, needs="environment.view")
-    return render(request, "sync_app/environment.html", _fleet_context(request, found))
+    context = fleet_page.context(found, request.user, request.GET)
+    context["views"] = saved_views.of(found, request.user)
+    return render(request, "sync_app/environment.html", context)
+
+
+@require_POST
+def view_save(request: ConsoleRequest, environment: str) -> HttpResponse:
+    """Keep what the fleet page is filtered by, for oneself, and show it."""
+    found = get_environment(request.user, environment, needs="environment.view")
+    asked = Filter.of(request.POST)
+    try:
+        view = saved_views.save(found, name=request.POST.get("name", ""), asked=asked, actor=request.user)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"The view “{view}” is kept. Only you see it.")
+    return redirect(f"{reverse('sync:environment', args=[found.name])}?{asked.query}")
+
+
+@require_POST
+def view_remove(request: ConsoleRequest, pk: int) -> HttpResponse:
+    view = get_object_or_404(SavedView.objects.select_related("environment"), pk=pk, person=request.user)
+    access.require(request.user, "environment.view", view.environment)
+    saved_views.remove(view)
+    messages.success(request, f"The view “{view}” is removed.")
+    return redirect("sync:environment", view.environment.name)
 
 
 @require_safe
 def fleet_rows(request: ConsoleRequest, environment: str) -> HttpResponse:
-    """The live part of the environment page."""
+    """The live part of the environment page: its numbers, and the rows that changed."""
     found = get_environment(request.user, environment, needs="environment.view")
-    return render(request, "sync_app/_fleet.html", _fleet_context(request, found))
-
-
-def _fleet_context(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
-    rows = fleet.rows(environment)
-    word, text = request.GET.get("config", ""), request.GET.get("q", "").strip().lower()
-    shown = [row for row in rows if (not word or row.config == word) and (not text or _matches(row, text))]
-    return {
-        "environment": environment,
-        "may": access.verbs(request.user, environment),
-        "bundle": documents.desired(environment),
-        "rows": shown,
-        "total": len(rows),
-        "counts": fleet.counts(rows),
-        "config": word,
-        "q": request.GET.get("q", ""),
-        "differing": sum(map(fleet.to_sync, rows)),
-        "running": rollouts.going(environment),
-        "heartbeat": heartbeat.of(environment),
-        "now": timezone.now(),
-    }
-
-
-def _matches(row: fleet.Row, text: str) -> bool:
-    labels = " ".join(f"{key}={value}" for key, value in row.instance.labels.items())
-    return text in f"{row.instance.name} {row.instance.base_url} {labels}".lower()
+    context = fleet_page.context(found, request.user, request.GET)
+    context["changed"] = context["seen"].changed(request.GET.get("seen", ""))
+    return render(request, "sync_app/_fleet_live.html", context)
 
 
 @require_POST

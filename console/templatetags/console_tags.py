@@ -19,9 +19,9 @@ TONES = {  # the shape and colour of every word that a state can be
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
     "outdated|drained",
-    "busy": "sending|running|proposed|changing|at its gate|asking",
+    "busy": "sending|running|proposed|changing|at its gate|asking|new|changed",
     "doubt": "unknown",
-    "idle": "pending|draft|note|not yet|not open|cannot be asked",
+    "idle": "pending|draft|note|not yet|not open|cannot be asked|unchanged",
     "ended": "superseded|cancelled|skipped|in maintenance|withdrawn|retired|expired|closed|ended|never opened|"
     "not asked|finished",
 }
@@ -85,6 +85,12 @@ def short_digest(digest: str | None) -> SafeString | str:
 def counted(number: int, noun: str) -> str:
     """3|counted:"instance" → 3 instances."""
     return f"{number:,} {noun if number == 1 else _plural(noun)}"
+
+
+@register.filter
+def thousands(number: int) -> str:
+    """12345 → 12,345"""
+    return f"{number:,}"
 
 
 @register.filter

@@ -98,6 +98,13 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "sync:environment"): READ,
     ("GET", "sync:fleet"): READ,
     ("POST", "sync:verify"): DO_CHECK,
+    ("POST", "sync:view-save"): (302, 302, 302, 302, 302, 404, 302),
+    ("POST", "sync:view-remove"): (302, 404, 404, 404, 404, 404, 302),  # the viewer's own
+    ("POST", "sync:fleet-export"): READ,
+    ("GET", "sync:roster"): WORK,
+    ("POST", "sync:roster"): (403, 422, 403, 422, 403, 404, 302),  # without a file
+    ("GET", "sync:selected"): (403, 200, 200, 200, 403, 404, 302),  # with the deed "check"
+    ("POST", "sync:selected"): DO_CHECK,
     ("GET", "sync:sync"): WORK,
     ("POST", "sync:sync"): DO_WORK,
     ("GET", "sync:drift"): READ,

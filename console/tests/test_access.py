@@ -21,7 +21,7 @@ from instances_app import late_reviews
 from instances_app.freeze_models import Freeze
 from instances_app.models import LateReview
 from sync_app import dry_answers, dry_runs, freezing, rollouts, set_aside
-from sync_app.models import Blocked, Cause, Drift
+from sync_app.models import Blocked, Cause, Drift, SavedView
 
 pytestmark = pytest.mark.django_db
 
@@ -86,6 +86,8 @@ def arguments() -> dict[str, list[object]]:
         "revision": [*document, 1],
         "schema": ["webhooks", schemas.digest("webhooks")],
         "act": [change.pk, "approve"],
+        "selected": ["production", "check"],
+        "view": [SavedView.objects.create(environment=cast.environment, person=cast.victor, name="v", query="q=v").pk],
         "person": [cast.olga.pk],
         "deed": [cast.olga.pk, "sessions"],
         "welcome": ["MQ", "no-token"],
@@ -138,6 +140,11 @@ def which(name: str) -> str | None:
         "sync:fleet": "environment",
         "sync:verify": "environment",
         "sync:sync": "environment",
+        "sync:selected": "selected",
+        "sync:fleet-export": "environment",
+        "sync:view-save": "environment",
+        "sync:view-remove": "view",
+        "sync:roster": "environment",
         "sync:waves": "environment",
         "sync:blocked-lift": "blocked",
         "sync:rollouts": "environment",

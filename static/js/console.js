@@ -107,8 +107,9 @@ addEventListener("load", () => {
 
 // Tick all; say how many are ticked; keep ticks and focus when live rows are replaced.
 function countTicked() {
+  const boxes = [...document.querySelectorAll("input[data-row]")];
+  if (!boxes.length) return; // too many for boxes: the page has said how many
   for (const output of document.querySelectorAll("[data-ticked]")) {
-    const boxes = [...document.querySelectorAll("input[data-row]")];
     const ticked = boxes.filter((box) => box.checked).length;
     output.textContent = `${ticked} of ${boxes.length} instances`;
     const all = document.querySelector("input[data-all]");

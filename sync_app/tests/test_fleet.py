@@ -123,8 +123,8 @@ def test_the_fleet_page_costs_a_fixed_number_of_queries_and_filters() -> None:
         Instance.objects.filter(pk=instance.pk).update(labels=labels)
     deliver(cast, state="unreachable", error="No answer.")
     assert queries() == few
-    assert len(page.get(url, {"config": "in sync"}).context["rows"]) == 1
-    assert len(page.get(url, {"q": "region=eu"}).context["rows"]) == 15
+    assert len(page.get(url, {"config": "in sync"}).context["page"].rows) == 1
+    assert len(page.get(url, {"q": "region=eu"}).context["page"].rows) == 15
     assert "No instance matches" in page.get(url, {"q": "nobody"}).content.decode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 
 import pytest
 from django.db import connection
@@ -15,6 +16,7 @@ from console.models import User
 from sync_app import rollbacks, rollout_control, waves
 from sync_app.models import Blocked, Rollout
 from sync_app.tests.attempts import begin, change, look, states, work
+from sync_app.tests.test_fleet_page import after, live_address
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +32,10 @@ def post(user: User, name: str, pk: int, **data: str) -> tuple[int, str]:
     client.force_login(user)
     answer = client.post(reverse(f"sync:{name}", args=[pk]), data)
     return answer.status_code, html.unescape(answer.content.decode())
+
+
+def rows(body: str) -> list[str]:
+    return re.findall(r'<tr id="delivery-(\d+)"', body)
 
 
 def halt(rollout: Rollout) -> None:
@@ -140,7 +146,8 @@ def test_afterwards_the_lists_are_exact() -> None:
 
 def test_the_page_stays_small_whatever_the_number_of_deliveries() -> None:
     cast, rollout = begin(250, waves=["10%", "100%"])
-    work(rollout, lambda name: "rejected" if name == "i7" else "verified")
+    bad = rollout.deliveries.filter(wave=1).order_by("-pk")[0]
+    work(rollout, lambda name: "rejected" if name == bad.instance.name else "verified")
     client = Client()
     client.force_login(cast.victor)
     url = reverse("sync:rollout-progress", args=[rollout.pk])
@@ -148,12 +155,59 @@ def test_the_page_stays_small_whatever_the_number_of_deliveries() -> None:
     with CaptureQueriesContext(connection) as captured:
         body = client.get(url).content.decode()
     assert len(captured) < 25
-    assert body.count('id="delivery-') == 100
-    assert "Page 1 of 3" in body
-    last = client.get(url, {"page": "99"}).content.decode()
-    assert "Page 3 of 3" in last
-    assert f'hx-get="{url}?page=99"' in last  # a ping keeps the reader's place
-    assert last.count('id="delivery-') == 50
+    assert len(rows(body)) == 100
+    assert "100 of 250 deliveries" in body
+    assert rows(body)[0] == str(bad.pk)  # what needs attention comes first
+
+
+def test_pages_of_deliveries_follow_each_other_and_lead_back() -> None:
+    cast, rollout = begin(250, waves=["10%", "100%"])
+    work(rollout, lambda name: "rejected" if name == "i7" else "verified")
+    client = Client()
+    client.force_login(cast.victor)
+    url = reverse("sync:rollout", args=[rollout.pk])
+
+    def walk(start: str, rel: str) -> list[list[str]]:
+        found, at = [], start
+        while True:
+            body = html.unescape(client.get(url + at).content.decode())
+            found.append(rows(body))
+            following = re.search(rf'rel="{rel}" href="([^"]*)"', body)
+            if following is None:
+                return found
+            at = following[1]
+
+    there = walk("", "next")
+    assert [len(page) for page in there] == [100, 100, 50]
+    assert len({row for page in there for row in page}) == 250
+    last = rollout.deliveries.order_by("-pk").values_list("pk", flat=True)[0]
+    back = walk(f"?before=1-{last + 1}", "prev")
+    assert [row for page in reversed(back) for row in page] == [row for page in there for row in page]
+    for nonsense in ("?after=9-1", "?after=1-²", "?before=x", "?after=1-99999999999999999999"):
+        assert len(rows(client.get(url + nonsense).content.decode())) == 100
+
+
+def test_a_live_answer_brings_the_rows_that_changed_and_keeps_the_readers_place() -> None:
+    cast, rollout = begin(120)
+    client = Client()
+    client.force_login(cast.victor)
+    url = reverse("sync:rollout", args=[rollout.pk])
+    body = html.unescape(client.get(url, {"state": "untouched"}).content.decode())
+    asked = live_address(body)
+    assert "state=untouched" in asked
+    assert rows(html.unescape(client.get(asked).content.decode())) == []  # nothing has changed
+
+    rollout.deliveries.filter(pk=rows(body)[3]).update(error="Waits for its turn")
+    answer = html.unescape(client.get(asked).content.decode())
+    assert rows(answer) == [rows(body)[3]]
+    assert "Waits for its turn" in answer
+    assert rows(html.unescape(client.get(after(asked, answer)).content.decode())) == []
+
+    work(rollout, limit=5)  # five leave the list: then all of it is sent
+    answer = html.unescape(client.get(asked).content.decode())
+    assert len(rows(answer)) == 100
+    assert 'id="delivery-rows" hx-swap-oob="true"' in answer
+    assert ">verified 5</a>" in answer
 
 
 def test_before_publishing_the_waves_are_named() -> None:

@@ -8,19 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
-import statistics
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import connection
-from django.test import Client
 
-from console import audit, audit_proof, scratch_database
+from console import audit, audit_proof, bench_pages, scratch_database
 from console.models import AuditEvent, Role, RoleBinding, User
 from instances_app.models import Environment
 
@@ -29,7 +26,6 @@ ENVIRONMENTS = 50
 SEEN = 3  # environments in which the viewer has a role
 PEOPLE = 20
 PAGE = 50
-ROUNDS, TIMES = 20, 2  # turns, so that both trails meet the same noise; requests in each
 ACTIONS = (
     "change.opened",
     "change.edited",
@@ -39,31 +35,6 @@ ACTIONS = (
     "instance.checked",
 )
 COLUMNS = (*audit.CHAINED, "hash")
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """Seconds of one request, those of its queries among them."""
-
-    total: float
-    database: float
-    queries: int
-
-
-@dataclass(slots=True)
-class Clock:
-    """Times what is asked of the database."""
-
-    seconds: float = 0.0
-    queries: int = 0
-
-    def __call__(self, execute: Any, *asked: Any) -> Any:
-        started = time.perf_counter()
-        try:
-            return execute(*asked)
-        finally:
-            self.seconds += time.perf_counter() - started
-            self.queries += 1
 
 
 class Command(BaseCommand):
@@ -106,39 +77,8 @@ def _pages(short: str, long: str, number: int) -> Iterator[tuple[str, dict[str, 
     }
     for person in ("superuser", "viewer"):
         for page, addresses in asked.items():
-            spent: tuple[list[Spent], list[Spent]] = ([], [])
-            for _ in range(ROUNDS):
-                for index, name in enumerate((short, long)):
-                    scratch_database.use(name)
-                    spent[index].extend(_spent(person, addresses[index]))
-            yield f"{page}_{person}", _figures(*spent)
-
-
-def _figures(few: list[Spent], many: list[Spent]) -> dict[str, Any]:
-    short, long = (statistics.median(spent.total for spent in part) for part in (few, many))
-    return {
-        "short_ms": round(1000 * short, 1),
-        "long_ms": round(1000 * long, 1),
-        "ratio": round(long / short, 2),
-        "database_short_ms": round(1000 * statistics.median(spent.database for spent in few), 1),
-        "database_long_ms": round(1000 * statistics.median(spent.database for spent in many), 1),
-        "queries": [few[-1].queries, many[-1].queries],
-    }
-
-
-def _spent(person: str, address: str) -> Iterator[Spent]:
-    client = Client(SERVER_NAME="localhost")
-    client.force_login(User.objects.get(username=person))
-    client.get(f"/audit/{address}")  # connects, and fills the caches of both sides
-    for _ in range(TIMES):
-        clock = Clock()
-        with connection.execute_wrapper(clock):
-            started = time.perf_counter()
-            answer = client.get(f"/audit/{address}")
-            total = time.perf_counter() - started
-        if answer.status_code != 200:
-            raise RuntimeError(f"/audit/{address} answered {answer.status_code}")
-        yield Spent(total, clock.seconds, clock.queries)
+            few, many = (bench_pages.at(f"/audit/{query}") for query in addresses)
+            yield f"{page}_{person}", bench_pages.compare(person, (short, few), (long, many))
 
 
 def _verify() -> dict[str, Any]:

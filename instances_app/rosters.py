@@ -1,0 +1,147 @@
+"""A fleet as a table: instances read from CSV, what each line would do, and doing it, all lines or none."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from console.errors import Refused
+from console.models import User
+from instances_app import registry
+from instances_app.forms import LABEL
+from instances_app.models import Environment, Instance
+
+COLUMNS = ("name", "base_url", "token", "labels")
+MOST = 2000  # lines in one file
+ADD, CHANGE, SAME, REFUSED = "new", "changed", "unchanged", "refused"
+FORMULA = ("'=", "'+", "'-", "'@")  # what an export puts an apostrophe before
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the file. `what`: what it would do, in words, or why it cannot; never the token."""
+
+    number: int
+    name: str
+    base_url: str
+    deed: str
+    what: str = ""
+    token: str = field(default="", repr=False)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def read(environment: Environment, text: str) -> list[Line]:
+    """What every line would do today; nothing is written. Refused says what is wrong with the file as a whole."""
+    rows = _rows(text)
+    known = {one.name: one for one in environment.instances.active().defer("info")}
+    urls = [row["base_url"] for _, row in rows]
+    managed = dict(Instance.objects.active().filter(base_url__in=_clean(urls)).values_list("base_url", "pk"))
+    taken: set[str] = set()
+    return [_line(number, row, known.get(row["name"]), managed, taken) for number, row in rows]
+
+
+def carry_out(environment: Environment, text: str, *, actor: User) -> list[Line]:
+    """Register the new ones and change the others, in one transaction; refused while one line is."""
+    with transaction.atomic():
+        lines = read(environment, text)
+        refused = [line for line in lines if line.deed == REFUSED]
+        if refused:
+            raise Refused(f"Line {refused[0].number}, {refused[0].name}: {refused[0].what}")
+        known = {one.name: one for one in environment.instances.active()}
+        for line in lines:
+            facts = {"name": line.name, "base_url": line.base_url, "token": line.token}
+            try:
+                if line.deed == ADD:
+                    registry.register(environment, **facts, labels=line.labels, actor=actor)
+                elif line.deed == CHANGE:
+                    registry.change(known[line.name], **facts, labels=line.labels, actor=actor)
+            except ValidationError as error:
+                raise Refused(f"Line {line.number}, {line.name}: {' '.join(error.messages)}") from None
+    return lines
+
+
+def labels_text(labels: dict[str, str]) -> str:
+    """region=eu; tier=web"""
+    return "; ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def _rows(text: str) -> list[tuple[int, dict[str, str]]]:
+    """(line, column → cell) of every line that says something."""
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    try:
+        heading = [name.strip().lower() for name in reader.fieldnames or ()]
+        if not {"name", "base_url"} <= set(heading):
+            raise Refused(f"The first line names the columns: {', '.join(COLUMNS)}, with commas. Others are ignored.")
+        reader.fieldnames = heading
+        found = []
+        for row in reader:
+            cells = {name: _cell(row.get(name)) for name in COLUMNS if name in heading}
+            if any(cells.values()):
+                found.append((reader.line_num, cells))
+            if len(found) > MOST:
+                raise Refused(f"More than {MOST:,} lines. Divide the file.")
+    except csv.Error as error:
+        raise Refused(f"Line {reader.line_num} is no CSV: {error}.") from None
+    if not found:
+        raise Refused("There is no instance in the file.")
+    return found
+
+
+def _cell(cell: str | None) -> str:
+    text = (cell or "").replace("\0", "").strip()
+    return text[1:] if text.startswith(FORMULA) else text
+
+
+def _clean(urls: Sequence[str]) -> set[str]:
+    found = set()
+    for url in urls:
+        try:
+            found.add(registry.clean_base_url(url))
+        except Refused:
+            continue
+    return found
+
+
+def _line(
+    number: int, row: dict[str, str], instance: Instance | None, managed: dict[str, int], taken: set[str]
+) -> Line:
+    name, token = row["name"], row.get("token", "")
+    try:
+        url = registry.clean_base_url(row["base_url"])
+        labels = _labels(row["labels"]) if "labels" in row else (instance.labels if instance else {})
+        if not name or len(name) > 80:
+            raise Refused("An instance needs a name of at most 80 characters.")
+        if {name, url} & taken:
+            raise Refused("Another line has this name or this address.")
+        if url in managed and (instance is None or managed[url] != instance.pk):
+            raise Refused(f"{url} is managed already, under another name.")
+        if instance is None and not token:
+            raise Refused("A new instance needs its agent's token.")
+    except Refused as refusal:
+        return Line(number, name, row["base_url"], REFUSED, str(refusal))
+    taken |= {name, url}
+    if instance is None:
+        return Line(number, name, url, ADD, labels_text(labels), token, labels)
+    parts = [f"address {instance.base_url} → {url}"] * (url != instance.base_url)
+    parts += [f"labels {labels_text(instance.labels) or 'none'} → {labels_text(labels) or 'none'}"] * (
+        labels != instance.labels
+    )
+    parts += ["token"] * bool(token and token != instance.target.token)
+    return Line(number, name, url, CHANGE if parts else SAME, ", ".join(parts), token, labels)
+
+
+def _labels(cell: str) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for part in cell.replace("\n", ";").split(";"):
+        if not part.strip():
+            continue
+        if not LABEL.match(part.strip()):
+            raise Refused(f"{part.strip()[:60]!r} is not key=value; several labels stand apart with a semicolon.")
+        key, _, value = part.strip().partition("=")
+        labels[key] = value.strip()
+    return labels
