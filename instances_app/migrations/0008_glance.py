@@ -44,8 +44,28 @@ CREATE TRIGGER instance_changed AFTER UPDATE ON instances_app_instance REFERENCI
     FOR EACH STATEMENT EXECUTE FUNCTION instances_app_instance_changed();
 
 CREATE FUNCTION instances_app_observation_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    ids CONSTANT bigint[] := ARRAY(SELECT DISTINCT instance_id FROM changed);
 BEGIN
-    PERFORM instances_app_glance(ARRAY(SELECT DISTINCT instance_id FROM changed));
+    -- Only what observations say: a rollout comes here twice for every batch.
+    PERFORM 1 FROM instances_app_instance WHERE id = ANY(ids) ORDER BY id FOR NO KEY UPDATE;
+    UPDATE instances_app_glance g SET
+        webhooks_digest = now_.webhooks_digest, webhooks_at = now_.webhooks_at,
+        connections_digest = now_.connections_digest, connections_at = now_.connections_at
+    FROM (
+        SELECT id.instance_id,
+            max(o.digest) FILTER (WHERE o.kind = 'webhooks') AS webhooks_digest,
+            max(o.seen_at) FILTER (WHERE o.kind = 'webhooks') AS webhooks_at,
+            max(o.digest) FILTER (WHERE o.kind = 'connections') AS connections_digest,
+            max(o.seen_at) FILTER (WHERE o.kind = 'connections') AS connections_at
+        FROM unnest(ids) AS id (instance_id)
+        LEFT JOIN instances_app_observation o ON o.instance_id = id.instance_id AND o.until IS NULL
+        GROUP BY id.instance_id
+    ) AS now_
+    WHERE g.instance_id = now_.instance_id
+        AND (g.webhooks_digest, g.webhooks_at, g.connections_digest, g.connections_at)
+            IS DISTINCT FROM
+            (now_.webhooks_digest, now_.webhooks_at, now_.connections_digest, now_.connections_at);
     RETURN NULL;
 END $$;
 CREATE TRIGGER observation_added AFTER INSERT ON instances_app_observation REFERENCING NEW TABLE AS changed
