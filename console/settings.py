@@ -260,6 +260,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": float(TICK_SECONDS),
         "options": {"expires": float(TICK_SECONDS)},
     },
+    "discover": {
+        "task": "instances_app.tasks.discover",
+        "schedule": float(TICK_SECONDS),
+        "options": {"expires": float(TICK_SECONDS)},
+    },
     "checkpoint": {
         "task": "console.tasks.checkpoint",
         "schedule": float(CHECKPOINT_SECONDS),

@@ -16,7 +16,7 @@ from console import access, testing
 from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
 from instances_app import late_reviews
-from instances_app.models import LateReview
+from instances_app.models import DiscoverySource, LateReview
 from sync_app import dry_answers, dry_runs, rollouts, set_aside
 from sync_app.models import Blocked, Cause, Drift
 
@@ -63,6 +63,9 @@ def arguments() -> dict[str, list[object]]:
         actor=testing.person("somebody"),
     )
     held = imports.hold(cast.environment, {"webhooks": "{}"}, origin="a test", actor=cast.olga)
+    source = DiscoverySource.objects.create(
+        environment=cast.environment, name="a list", kind="static", settings={"addresses": "http://web-9:8000"}
+    )
     document: list[object] = ["production", "webhooks"]
     drifted = {"environment": cast.environment, "kind": "webhooks", "digest": "e" * 64, "short": "e" * 16}
     return {
@@ -85,6 +88,8 @@ def arguments() -> dict[str, list[object]]:
         "acceptance": [acceptance.pk],
         "import": [held.pk],
         "late-review": [review.pk],
+        "source": [source.pk],
+        "source-kind": ["production", "static"],
         "reveal": [change.pk, "webhooks"],
         "comment": [comments.write(change, text="Why?", actor=cast.victor).pk, "resolve"],
     }
@@ -123,6 +128,8 @@ def which(name: str) -> str | None:
         "configs:schema": "schema",
         "instances:instance-new": "environment",
         "instances:environment-new": None,
+        "instances:sources": "environment",
+        "instances:source-new": "source-kind",
         "sync:publish": "change",
         "sync:break-glass": "change",
         "sync:dry-run": "dry-run",
@@ -143,7 +150,7 @@ def which(name: str) -> str | None:
         return special[name]
     if name.startswith("sync:drift-"):
         return "drift"
-    for kind in ("revision", "environment", "instance", "rollout", "change"):
+    for kind in ("revision", "environment", "instance", "rollout", "change", "source"):
         if name.split(":")[-1].startswith(kind):
             return kind
     return None
