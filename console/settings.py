@@ -221,6 +221,8 @@ READ_SECONDS = env_int("CONSOLE_READ_SECONDS", 10, minimum=1)
 MAX_ATTEMPTS = env_int("CONSOLE_MAX_ATTEMPTS", 5, minimum=1)
 BACKOFF_SECONDS = env_int("CONSOLE_BACKOFF_SECONDS", 2, minimum=1)
 TICK_SECONDS = env_int("CONSOLE_TICK_SECONDS", 10, minimum=1)
+# Below which folder discovery sources may read files; none without it.
+DISCOVERY_DIR = Path(folder).resolve() if (folder := env_str("CONSOLE_DISCOVERY_DIR")) else None
 # How often every instance is asked what it runs, and when an answer is too old to believe.
 OBSERVE_SECONDS = env_int("CONSOLE_OBSERVE_SECONDS", 30, minimum=1)
 STALE_SECONDS = env_int("CONSOLE_STALE_SECONDS", 120, minimum=2)

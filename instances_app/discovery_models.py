@@ -14,6 +14,8 @@ RETIRE = ((None, "never: a person retires it"), (1, "1 hour"), (24, "1 day"), (7
 
 class SourceKind(models.TextChoices):
     STATIC = "static"
+    FILE = "file"
+    HTTP = "http"
 
 
 class Policy(models.TextChoices):

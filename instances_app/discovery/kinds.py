@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from django import forms
 
-from instances_app.discovery import static
+from instances_app.discovery import file, http, static
 from instances_app.discovery.found import Found
 from instances_app.models import SourceKind
 
@@ -29,4 +29,6 @@ class Kind(Protocol):
 
 KINDS: dict[str, Kind] = {
     SourceKind.STATIC: static,
+    SourceKind.FILE: file,
+    SourceKind.HTTP: http,
 }
