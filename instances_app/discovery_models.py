@@ -16,6 +16,7 @@ class SourceKind(models.TextChoices):
     STATIC = "static"
     FILE = "file"
     HTTP = "http"
+    DNS = "dns"
 
 
 class Policy(models.TextChoices):

@@ -34,6 +34,19 @@ class UrlField(forms.CharField):
         return url if urlsplit(url).path not in {"", "/"} else url.rstrip("/")
 
 
+class PathField(forms.RegexField):
+    """What stands before /admin in the addresses of instances."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            r"\A(/[A-Za-z0-9._~-]+)+\Z",
+            required=False,
+            max_length=100,
+            label="Path before /admin",
+            help_text="Usually empty. Example: /hooks",
+        )
+
+
 class AuthorityField(forms.CharField):
     """Certificates to trust, as PEM."""
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from console.errors import Refused
 from instances_app import registry
 from instances_app.client.replies import NOT_STORABLE, printable
+from instances_app.client.wire import BASE_URL
 
 MOST = 10_000  # entries in one answer
 MOST_LABELS = 20
@@ -69,8 +70,8 @@ def _clean(one: Found) -> Fit:
     labels = _labels(one.labels)
     try:
         base_url = registry.clean_base_url(one.base_url)
-        if len(base_url) > 300 or not base_url.isprintable():
-            raise Refused("The address has more than 300 characters, or invisible ones.")
+        if len(base_url) > 300 or not base_url.isprintable() or not BASE_URL.fullmatch(base_url):
+            raise Refused("The address has more than 300 characters, or some that no address has.")
     except Refused as refusal:
         return Fit(_shown(one.base_url), _name(one.name) or "unnamed", labels, printable(refusal))
     return Fit(base_url, _name(one.name) or _name(urlsplit(base_url).netloc) or "unnamed", labels)

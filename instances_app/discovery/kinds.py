@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from django import forms
 
-from instances_app.discovery import file, http, static
+from instances_app.discovery import dns, file, http, static
 from instances_app.discovery.found import Found
 from instances_app.models import SourceKind
 
@@ -31,4 +31,5 @@ KINDS: dict[str, Kind] = {
     SourceKind.STATIC: static,
     SourceKind.FILE: file,
     SourceKind.HTTP: http,
+    SourceKind.DNS: dns,
 }
