@@ -17,6 +17,8 @@ class SourceKind(models.TextChoices):
     FILE = "file"
     HTTP = "http"
     DNS = "dns"
+    CONSUL = "consul"
+    KUBERNETES = "kubernetes"
 
 
 class Policy(models.TextChoices):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
@@ -20,15 +21,16 @@ SCHEMES = (("http", "http"), ("https", "https"))
 class UrlField(forms.CharField):
     """Where a server answers; judged as an instance's address is. A query may follow where `query` says so."""
 
-    def __init__(self, *, query: bool = False, help_text: str) -> None:
+    def __init__(self, *, query: bool = False, required: bool = True, help_text: str) -> None:
         widget = forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"})
-        super().__init__(max_length=500, label="Address", help_text=help_text, widget=widget)
+        super().__init__(max_length=500, label="Address", required=required, help_text=help_text, widget=widget)
         self.query = query
 
     def clean(self, value: object) -> str:
         url: str = super().clean(value)
         try:
-            registry.clean_base_url(url.partition("?")[0] if self.query else url)
+            if url or self.required:
+                registry.clean_base_url(url.partition("?")[0] if self.query else url)
         except Refused as refusal:
             raise forms.ValidationError(str(refusal)) from None
         return url if urlsplit(url).path not in {"", "/"} else url.rstrip("/")
@@ -67,6 +69,11 @@ class AuthorityField(forms.CharField):
         except (ssl.SSLError, ValueError):
             raise forms.ValidationError("This is no certificate in PEM, with its BEGIN and END lines.") from None
         return text
+
+
+def address(settings: dict[str, Any], host: object, port: object) -> str:
+    """An instance's, by the scheme and the path that were typed."""
+    return f"{settings['scheme']}://{f'[{host}]' if ':' in str(host) else host}:{port}{settings['path']}"
 
 
 def get(

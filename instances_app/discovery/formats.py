@@ -19,19 +19,15 @@ JSON_SHAPE = (
 
 def parse(content: bytes, form: str, *, scheme: str = "http") -> Iterable[Found]:
     """Raises SourceError, at the latest when it is read to its end. `scheme` is for targets without one."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise SourceError("The list is not UTF-8 text. Save it as UTF-8.") from None
     if form == "json":
-        return _json(text, scheme)
-    return _csv(text) if form == "csv" else static.lines(text)
+        return _json(load(content), scheme)
+    return _csv(_text_of(content)) if form == "csv" else static.lines(_text_of(content))
 
 
-def load(text: str) -> Any:
+def load(content: bytes) -> Any:
     """JSON; raises SourceError with the place for what is none."""
     try:
-        return json.loads(text)
+        return json.loads(_text_of(content))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise SourceError(f"The answer is no JSON ({place}). Is this the right address or file?") from None
@@ -39,8 +35,14 @@ def load(text: str) -> Any:
         raise SourceError("The answer is no JSON that can be read: too deep, or a number too long.") from None
 
 
-def _json(text: str, scheme: str) -> Iterator[Found]:
-    told = load(text)
+def _text_of(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SourceError("The answer is not UTF-8 text. Is this the right address or file?") from None
+
+
+def _json(told: Any, scheme: str) -> Iterator[Found]:
     if not isinstance(told, list):
         raise SourceError(f"The JSON must be {JSON_SHAPE}.")
     for number, item in enumerate(told, start=1):

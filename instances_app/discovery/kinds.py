@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from django import forms
 
-from instances_app.discovery import dns, file, http, static
+from instances_app.discovery import consul, dns, file, http, kubernetes, static
 from instances_app.discovery.found import Found
 from instances_app.models import SourceKind
 
@@ -32,4 +32,6 @@ KINDS: dict[str, Kind] = {
     SourceKind.FILE: file,
     SourceKind.HTTP: http,
     SourceKind.DNS: dns,
+    SourceKind.CONSUL: consul,
+    SourceKind.KUBERNETES: kubernetes,
 }
