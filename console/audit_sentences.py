@@ -87,6 +87,7 @@ SENTENCES = {
     "source.changed": "changed the source {target}: {before} → {after}",
     "source.failed": "got no answer from the source {target}: {error}",
     "source.held": "holds an answer of the source {target}: {why}",
+    "source.join_token_made": "made a new join token for the source {target}; the one before has ended",
     "source.labels_followed": "put the labels of the source {target} on {instances}",
     "source.left_out": "left out what the source {target} tells of: {addresses}",
     "source.paused": "paused the source {target}",

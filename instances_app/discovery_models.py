@@ -19,6 +19,7 @@ class SourceKind(models.TextChoices):
     DNS = "dns"
     CONSUL = "consul"
     KUBERNETES = "kubernetes"
+    JOINING = "joining"
 
 
 class Policy(models.TextChoices):
@@ -62,6 +63,10 @@ class DiscoverySource(models.Model):
                 condition=~Q(policy="add") | Q(token_sealed__isnull=False), name="source_adds_with_a_token"
             ),
             models.CheckConstraint(condition=Q(seconds__gte=30), name="source_seconds_known"),
+            # Whoever holds a join token would be sent the agents' token otherwise.
+            models.CheckConstraint(
+                condition=~Q(kind="joining") | Q(policy="propose"), name="source_joining_waits_for_a_person"
+            ),
         ]
         indexes = [models.Index(fields=["next_at"], condition=Q(paused=False), name="source_due")]
 
@@ -134,3 +139,19 @@ class FoundInstance(models.Model):
     def is_changed(self) -> bool:
         """Its source tells of other labels than the instance was given."""
         return self.state == FoundState.ADDED and self.ours and self.labels != self.taken
+
+
+class Joined(models.Model):
+    """What an instance told of itself with a join token, and when last."""
+
+    source = models.ForeignKey(DiscoverySource, on_delete=models.CASCADE, related_name="joined")
+    base_url = models.CharField(max_length=300)
+    name = models.CharField(max_length=80)
+    labels = models.JSONField(default=dict)
+    heard_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "base_url"], name="joined_once")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.db.models import Count, Q
 from django.http import Http404, HttpResponse
@@ -52,7 +53,7 @@ def source_new(request: ConsoleRequest, environment: str, kind: str) -> HttpResp
         except Refused as refusal:
             form.add_error(None, str(refusal))
         else:
-            messages.success(request, f"{source} is saved. Look what it would do, then start it.")
+            messages.success(request, f"{source} is saved.")
             return redirect("instances:source", source.pk)
     context = {"environment": found, "form": form, "kind": KINDS[kind]}
     return render(request, "instances_app/source_form.html", context, status=422 if request.method == "POST" else 200)
@@ -180,7 +181,7 @@ def _page(request: ConsoleRequest, source: DiscoverySource) -> HttpResponse:
         "may_decide": "instance.change" in may,
         "source": source,
         "kind": KINDS[source.kind],
-        "settings": [(bound.label, source.settings.get(bound.name)) for bound in KINDS[source.kind].Settings()],
+        "settings": [(bound.label, _shown(bound, source.settings)) for bound in KINDS[source.kind].Settings()],
         "changed": changed[:LISTED],
         "lists": {
             state: {"rows": list(rows.filter(state=state)[:LISTED]), "count": counts.get(state, 0)}
@@ -188,6 +189,14 @@ def _page(request: ConsoleRequest, source: DiscoverySource) -> HttpResponse:
         },
     }
     return render(request, "instances_app/source.html", context)
+
+
+def _shown(bound: forms.BoundField, settings: dict[str, Any]) -> Any:
+    """A setting as it stands in the form: the words of a choice, yes for a tick."""
+    value = settings.get(bound.name)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return dict(getattr(bound.field, "choices", ())).get(value, value)
 
 
 def _source(request: ConsoleRequest, pk: int, *, needs: str) -> DiscoverySource:

@@ -64,6 +64,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "instances:source-preview"): WORK,
     ("POST", "instances:source-decide"): DO_WORK,
     ("POST", "instances:source-run"): DO_ADMIN,
+    ("POST", "instances:source-join-token"): (403, 403, 403, 404, 403, 404, 302),  # a list has none
+    ("POST", "instances:agent-register"): (401, 401, 401, 401, 401, 401, 401),  # a join token, no session
     ("GET", "instances:source-remove"): ADMINS,
     ("POST", "instances:source-remove"): DO_ADMIN,
     ("GET", "instances:instance-new"): WORK,

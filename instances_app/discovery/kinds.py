@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from django import forms
 
-from instances_app.discovery import consul, dns, file, http, kubernetes, static
+from instances_app.discovery import consul, dns, file, http, joining, kubernetes, static
 from instances_app.discovery.found import Found
 from instances_app.models import SourceKind
 
@@ -24,7 +24,10 @@ class Kind(Protocol):
         """What a person types; its cleaned data are kept as JSON."""
 
     def find(self, settings: dict[str, Any], *, secret: str) -> Iterable[Found]:
-        """Everything it tells of, within PATIENCE. Raises SourceError; an empty answer is an answer."""
+        """Everything it tells of, within some twenty seconds; `settings` as typed, and `source`, the source's id.
+
+        Raises SourceError; an empty answer is an answer.
+        """
 
 
 KINDS: dict[str, Kind] = {
@@ -34,4 +37,5 @@ KINDS: dict[str, Kind] = {
     SourceKind.DNS: dns,
     SourceKind.CONSUL: consul,
     SourceKind.KUBERNETES: kubernetes,
+    SourceKind.JOINING: joining,
 }

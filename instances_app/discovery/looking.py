@@ -43,7 +43,7 @@ def look(source: DiscoverySource) -> Answer:
     """Ask it now. Raises SourceError, also where its module fails: no answer is never an empty one."""
     kind = kinds.KINDS[source.kind]
     try:
-        return Answer(found.clean(kind.find(source.settings, secret=source.secret)))
+        return Answer(found.clean(kind.find({**source.settings, "source": source.pk}, secret=source.secret)))
     except SourceError:
         raise
     except Exception as error:  # whatever it sent: this source has no answer, and the others go on

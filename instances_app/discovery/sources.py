@@ -11,8 +11,9 @@ from console import audit
 from console.errors import Refused
 from console.models import User
 from console.sealing import seal
-from instances_app.models import DiscoverySource, Environment, Policy
+from instances_app.models import DiscoverySource, Environment, Policy, SourceKind
 
+WHERE = ("url", "authority")  # what says who gets to see the source's secret
 RECORDED = ("name", "kind", "settings", "policy", "seconds", "retire_hours")
 
 
@@ -30,10 +31,19 @@ def add(
 def change(
     source: DiscoverySource, *, settings: dict[str, Any], secret: str, token: str, actor: User, **rest: Any
 ) -> DiscoverySource:
-    """Other settings from now on; empty secrets keep the sealed ones. An answer that is on its way is dropped."""
+    """Other settings from now on; empty secrets keep the sealed ones.
+
+    The secret of a server goes to that server only: another address needs it typed again.
+    An answer that is on its way is dropped.
+    """
     with transaction.atomic():
         source = _lock(source)
         before = facts(source)
+        elsewhere = any(source.settings.get(name) != settings.get(name) for name in WHERE)
+        if elsewhere and source.secret_sealed and not secret.strip():
+            raise Refused(
+                "The secret was stored for another address or CA. Type it again: it goes nowhere else by itself."
+            )
         source.settings = settings
         for name, value in rest.items():
             setattr(source, name, value)
@@ -93,6 +103,8 @@ def _save(
         source.secret_sealed = seal(secret.strip())
     if token.strip():
         source.token_sealed = seal(token.strip())
+    if source.policy == Policy.ADD and source.kind == SourceKind.JOINING:
+        raise Refused("Whoever registers itself waits for a person: choose that its instances are proposed.")
     if source.policy == Policy.ADD and not source.token_sealed:
         raise Refused("To add instances by itself it needs their agents' token.")
     try:

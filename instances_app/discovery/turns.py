@@ -19,7 +19,7 @@ from instances_app.models import DiscoverySource
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=90)  # more than PATIENCE and the writing of the largest answer
+LEASE = timedelta(seconds=90)  # more than asking a source takes, and the writing of the largest answer
 
 
 def due() -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
@@ -325,6 +326,23 @@ def test_secrets_stand_nowhere_in_the_clear() -> None:
     for name in ("instances:source", "instances:source-edit"):
         assert TOKEN not in page.get(reverse(name, args=[made.pk])).content.decode()
     assert TOKEN not in str(list(AuditEvent.objects.values_list("data", flat=True)))
+
+
+@pytest.mark.django_db
+def test_a_sealed_secret_goes_to_no_other_server() -> None:
+    cast = testing.cast()
+    settings = {"url": "https://consul.example", "service": "hooks", "authority": ""}
+    values: dict[str, Any] = {"name": "a", "policy": "propose", "seconds": 60, "retire_hours": None}
+    made = sources.add(
+        cast.environment, kind="consul", settings=settings, secret="acl", token="", actor=cast.adam, **values
+    )
+    for elsewhere in ({"url": "https://evil.example"}, {"authority": "another"}):
+        with pytest.raises(Refused, match="Type it again"):
+            sources.change(made, settings=settings | elsewhere, secret="", token="", actor=cast.adam, **values)
+    kept = sources.change(
+        made, settings=settings | {"service": "other"}, secret="", token="", actor=cast.adam, **values
+    )
+    assert kept.secret == "acl"
 
 
 @pytest.mark.django_db

@@ -30,7 +30,7 @@ def test_an_admin_starts_a_source_and_a_worker_asks_it(
     sign_in(page, web_process, "adam")
     page.goto(f"{web_process.url}/e/staging/discovery/")
     shot(page, "sources-empty")
-    page.get_by_role("link", name="List…").click()
+    page.get_by_role("link", name="List…", exact=True).click()
     page.get_by_label("Name").fill("lab hosts")
     page.get_by_label("Addresses").fill(ADDRESSES)
     page.get_by_label("Agents' token").fill("t0ken")
