@@ -19,6 +19,7 @@ WORDS = {
     "audit.view": "read its audit trail",
     "secret.view": "show and download secrets",
     "instance.change": "register, edit and retire instances",
+    "source.change": "say where instances are looked for",
     "instance.check": "ask instances what they run",
     "instance.maintain": "put instances into maintenance",
     "change.edit": "edit documents and propose changes",

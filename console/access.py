@@ -35,6 +35,8 @@ VERBS: dict[str, frozenset[str]] = {
     # they show the same thing. Apart from change.edit, so that a table may let people edit who may not see secrets.
     "secret.view": WORKERS,
     "instance.change": WORKERS,
+    # Where instances are looked for, and whether they are added without a person; what was found is instance.change.
+    "source.change": ADMINS,
     "instance.check": WORKERS | SIGNERS,
     "instance.maintain": WORKERS,  # leave an instance out of rollouts, gates and alarms for a while
     "change.edit": WORKERS,

@@ -123,6 +123,11 @@ def sso_provider(issuer: str, client_id: str, secret: str, name: str) -> dict[st
     }
 
 
+def in_cluster_api(host: str, port: str) -> str:
+    """Where a pod reaches the API server of its cluster; empty outside of one."""
+    return f"https://{f'[{host}]' if ':' in host else host}:{port or '443'}" if host else ""
+
+
 def celery_broker(redis_url: str) -> str:
     """Kombu's spelling of a Redis URL: ``unix://PATH?db=N`` becomes ``redis+socket://PATH?virtual_host=N``."""
     parts = urlsplit(redis_url)

@@ -34,6 +34,8 @@ LOUD = frozenset(
         "rollout.halted",
         "rollout.rolled_back",
         "rules.reviewed",
+        "source.failed",
+        "source.held",
     }
 )
 BATCH = 100  # events in one turn

@@ -17,6 +17,7 @@ from console.environ import (
     env_secret,
     env_str,
     env_words,
+    in_cluster_api,
     sso_provider,
 )
 
@@ -221,6 +222,11 @@ READ_SECONDS = env_int("CONSOLE_READ_SECONDS", 10, minimum=1)
 MAX_ATTEMPTS = env_int("CONSOLE_MAX_ATTEMPTS", 5, minimum=1)
 BACKOFF_SECONDS = env_int("CONSOLE_BACKOFF_SECONDS", 2, minimum=1)
 TICK_SECONDS = env_int("CONSOLE_TICK_SECONDS", 10, minimum=1)
+# Below which folder discovery sources may read files; none without it.
+DISCOVERY_DIR = Path(folder).resolve() if (folder := env_str("CONSOLE_DISCOVERY_DIR")) else None
+# The cluster that the console runs in, if it does: set by Kubernetes in every pod.
+KUBERNETES_API = in_cluster_api(env_str("KUBERNETES_SERVICE_HOST"), env_str("KUBERNETES_SERVICE_PORT"))
+SERVICE_ACCOUNT_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 # How often every instance is asked what it runs, and when an answer is too old to believe.
 OBSERVE_SECONDS = env_int("CONSOLE_OBSERVE_SECONDS", 30, minimum=1)
 STALE_SECONDS = env_int("CONSOLE_STALE_SECONDS", 120, minimum=2)
@@ -257,6 +263,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "drift": {
         "task": "sync_app.drift_tasks.watch_drift",
+        "schedule": float(TICK_SECONDS),
+        "options": {"expires": float(TICK_SECONDS)},
+    },
+    "discover": {
+        "task": "instances_app.tasks.discover",
         "schedule": float(TICK_SECONDS),
         "options": {"expires": float(TICK_SECONDS)},
     },

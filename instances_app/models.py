@@ -16,6 +16,12 @@ from django.utils import timezone
 from console import sealing
 from console.models import User
 from instances_app.client import Target
+from instances_app.discovery_models import DiscoverySource as DiscoverySource
+from instances_app.discovery_models import FoundInstance as FoundInstance
+from instances_app.discovery_models import FoundState as FoundState
+from instances_app.discovery_models import Joined as Joined
+from instances_app.discovery_models import Policy as Policy
+from instances_app.discovery_models import SourceKind as SourceKind
 
 MOST_APPROVALS = 5
 

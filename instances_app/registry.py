@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,10 +14,11 @@ from console.errors import Refused
 from console.models import Role, RoleBinding, User
 from console.sealing import seal
 from instances_app import client, observations
+from instances_app.addresses import is_forbidden
 from instances_app.models import Environment, Instance
 
 MACHINE_WRITTEN = {"environment", "token_sealed", "health_at", "token_refused_at", "info"}
-METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.azure.com", "metadata"})
+NAMED = 200  # instances in one audit event
 
 
 def add_environment(name: str, *, protected: bool, actor: User | None) -> Environment:
@@ -53,6 +53,34 @@ def register(
         labels=dict(labels or {}),
     )
     return _save(instance, "instance.registered", actor=actor)
+
+
+def register_many(
+    environment: Environment, instances: Sequence[Instance], *, token: str, actor: User | None, source: str
+) -> list[Instance]:
+    """Add many at once, as `register` does one: clean names and addresses, no token yet, of this environment.
+
+    Raises IntegrityError when an address or a name has been taken meanwhile; then none is added.
+    """
+    for instance in instances:
+        instance.environment, instance.token_sealed = environment, seal(token)
+        instance.clean_fields(exclude=MACHINE_WRITTEN)
+    with transaction.atomic():
+        added = Instance.objects.bulk_create(instances, batch_size=1000)
+        _record_many("source.instances_registered", environment, added, actor=actor, source=source)
+    return added
+
+
+def retire_many(
+    environment: Environment, instances: Collection[int], *, actor: User | None, source: str
+) -> list[Instance]:
+    """Let many go at once, as `retire` does one; those that are retired already are left out."""
+    with transaction.atomic():
+        active = environment.instances.active().filter(pk__in=instances).order_by("pk")
+        gone = list(active.select_for_update(no_key=True))
+        Instance.objects.filter(pk__in=[instance.pk for instance in gone]).update(retired_at=timezone.now())
+        _record_many("source.instances_retired", environment, gone, actor=actor, source=source)
+    return gone
 
 
 def change(
@@ -116,20 +144,18 @@ def clean_base_url(text: str) -> str:
         raise Refused("Leave user names and passwords out of the address; the token has its own field.")
     if parts.query or parts.fragment:
         raise Refused("The address ends before any ? or #.")
-    if _forbidden(host):
+    if is_forbidden(host):
         raise Refused(f"{host} is a link-local, multicast or cloud metadata address; no instance lives there.")
     host = f"[{host}]" if ":" in host else host.lower()
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
 
 
-def _forbidden(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower().rstrip(".") in METADATA_NAMES
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return address.is_link_local or address.is_multicast or address.is_unspecified
+def _record_many(
+    action: str, environment: Environment, instances: Sequence[Instance], *, actor: User | None, source: str
+) -> None:
+    for start in range(0, len(instances), NAMED):
+        some = {instance.name: instance.base_url for instance in instances[start : start + NAMED]}
+        audit.record(action, actor=actor, target=environment, source=source, count=len(some), instances=some)
 
 
 def _save(instance: Instance, action: str, *, actor: User | None, **data: Any) -> Instance:

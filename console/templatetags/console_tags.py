@@ -15,10 +15,10 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 TONES = {  # the shape and colour of every word that a state can be
-    "good": "in sync|healthy|verified|succeeded|approved|published|low|on|known|resolved|met|passed|ready",
-    "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit",
+    "good": "in sync|healthy|verified|succeeded|approved|published|added|low|on|known|resolved|met|passed|ready",
+    "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit|unfit",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
-    "outdated|drained",
+    "outdated|drained|held|gone",
     "busy": "sending|running|proposed|changing|at its gate|asking|new|changed",
     "doubt": "unknown",
     "idle": "pending|draft|note|not yet|not open|cannot be asked|unchanged",

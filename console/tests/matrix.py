@@ -12,6 +12,8 @@ SIGNED_IN = (200, 200, 200, 200, 200, 200, 302)
 WORK = (403, 200, 403, 200, 403, 404, 302)  # a page for those who edit and publish
 DO_WORK = (403, 302, 403, 302, 403, 404, 302)  # a deed of theirs: done, then redirected
 DO_CHECK = (403, 302, 302, 302, 403, 404, 302)
+ADMINS = (403, 403, 403, 200, 403, 404, 302)  # of the environment
+DO_ADMIN = (403, 403, 403, 302, 403, 404, 302)
 DO_REVIEW = (403, 403, 302, 302, 403, 404, 302)
 
 SITE_ADMINS = (403, 403, 403, 403, 403, 403, 302)  # not even an environment's admin
@@ -54,6 +56,18 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "instances:environment-new"): (403, 403, 403, 403, 403, 403, 302),
     ("GET", "instances:environment-settings"): (403, 403, 403, 200, 403, 404, 302),
     ("POST", "instances:environment-settings"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
+    ("GET", "instances:sources"): READ,
+    ("GET", "instances:source"): READ,
+    ("GET", "instances:source-new"): ADMINS,
+    ("POST", "instances:source-new"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
+    ("GET", "instances:source-edit"): ADMINS,
+    ("POST", "instances:source-preview"): WORK,
+    ("POST", "instances:source-decide"): DO_WORK,
+    ("POST", "instances:source-run"): DO_ADMIN,
+    ("POST", "instances:source-join-token"): (403, 403, 403, 404, 403, 404, 302),  # a list has none
+    ("POST", "instances:agent-register"): (401, 401, 401, 401, 401, 401, 401),  # a join token, no session
+    ("GET", "instances:source-remove"): ADMINS,
+    ("POST", "instances:source-remove"): DO_ADMIN,
     ("GET", "instances:instance-new"): WORK,
     ("GET", "instances:instance-edit"): WORK,
     ("GET", "instances:instance-retire"): WORK,

@@ -19,7 +19,7 @@ from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
 from instances_app import late_reviews
 from instances_app.freeze_models import Freeze
-from instances_app.models import LateReview
+from instances_app.models import DiscoverySource, LateReview
 from sync_app import dry_answers, dry_runs, freezing, rollouts, set_aside
 from sync_app.models import Blocked, Cause, Drift, SavedView
 
@@ -70,6 +70,9 @@ def arguments() -> dict[str, list[object]]:
     freeze.reason = "a test"
     freezing.add(freeze, actor=cast.adam)
     held = imports.hold(cast.environment, {"webhooks": "{}"}, origin="a test", actor=cast.olga)
+    source = DiscoverySource.objects.create(
+        environment=cast.environment, name="a list", kind="static", settings={"addresses": "http://web-9:8000"}
+    )
     document: list[object] = ["production", "webhooks"]
     drifted = {"environment": cast.environment, "kind": "webhooks", "digest": "e" * 64, "short": "e" * 16}
     return {
@@ -95,6 +98,8 @@ def arguments() -> dict[str, list[object]]:
         "import": [held.pk],
         "late-review": [review.pk],
         "freeze": [freeze.pk],
+        "source": [source.pk],
+        "source-kind": ["production", "static"],
         "reveal": [change.pk, "webhooks"],
         "comment": [comments.write(change, text="Why?", actor=cast.victor).pk, "resolve"],
     }
@@ -133,6 +138,9 @@ def which(name: str) -> str | None:
         "configs:schema": "schema",
         "instances:instance-new": "environment",
         "instances:environment-new": None,
+        "instances:sources": "environment",
+        "instances:agent-register": None,
+        "instances:source-new": "source-kind",
         "sync:publish": "change",
         "sync:break-glass": "change",
         "sync:dry-run": "dry-run",
@@ -160,7 +168,7 @@ def which(name: str) -> str | None:
         return special[name]
     if name.startswith("sync:drift-"):
         return "drift"
-    for kind in ("revision", "environment", "instance", "rollout", "change"):
+    for kind in ("revision", "environment", "instance", "rollout", "change", "source"):
         if name.split(":")[-1].startswith(kind):
             return kind
     return None

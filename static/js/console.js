@@ -121,7 +121,7 @@ function countTicked() {
 }
 document.addEventListener("change", (event) => {
   if (event.target.matches("input[data-all]")) {
-    for (const box of document.querySelectorAll("input[data-row]")) box.checked = event.target.checked;
+    for (const box of (event.target.closest("form") ?? document).querySelectorAll("input[data-row]")) box.checked = event.target.checked;
   }
   countTicked();
 });
