@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from console import live
+from instances_app import health
 from sync_app import checks, deliveries, dry_answers, dry_run_turn, gates, push, waves
 from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
 
@@ -57,6 +58,12 @@ def tick() -> None:
 def observe_all() -> None:
     """Ask every instance what it runs."""
     checks.run()
+
+
+@shared_task
+def thin_samples() -> None:
+    """Delete the samples of checks that are too old to be shown."""
+    health.thin()
 
 
 @shared_task

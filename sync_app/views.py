@@ -16,6 +16,7 @@ from configs_app import documents, imports
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
+from instances_app import day
 from instances_app.models import Environment, is_fresh
 from instances_app.shortcuts import get_environment, get_instance
 from sync_app import fleet, heartbeat, rollouts, tasks
@@ -23,6 +24,7 @@ from sync_app.history_views import instance_context
 from sync_app.models import Blocked, Rollout
 
 HISTORY = 50
+CALLS = 20  # words an instance came to be called by
 
 
 @require_safe
@@ -123,6 +125,8 @@ def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
             for kind in sorted({*wanted, *observed}, reverse=True)
             for seen in [observed.get(kind)]
         ],
+        "day": day.of(found),
+        "transitions": found.transitions.all()[:CALLS],
         "deliveries": found.deliveries.select_related("rollout").order_by("-pk")[:HISTORY],
         **instance_context(request, found),
     }

@@ -18,10 +18,10 @@ TONES = {  # the shape and colour of every word that a state can be
     "good": "in sync|healthy|verified|succeeded|approved|published|low|on|known|resolved|met|passed|ready",
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
-    "outdated",
+    "outdated|flapping",
     "busy": "sending|running|proposed|changing|at its gate|asking",
-    "doubt": "unknown",
-    "idle": "pending|draft|note|not yet|not open|cannot be asked",
+    "doubt": "unknown|late",
+    "idle": "new|pending|draft|note|not yet|not open|cannot be asked",
     "ended": "superseded|cancelled|withdrawn|retired|expired|closed|ended|never opened|not asked|finished",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split("|")}
