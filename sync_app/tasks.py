@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import shared_task
+from celery.worker import state
 from django.conf import settings
 from django.db import transaction
 
@@ -56,8 +57,8 @@ def tick() -> None:
 
 @shared_task
 def observe_all() -> None:
-    """Ask every instance what it runs."""
-    checks.run()
+    """Ask every instance what it runs, each when it is due, for one interval; a worker that is to end stops early."""
+    checks.turn(stop=lambda: state.should_stop is not None or state.should_terminate is not None)
 
 
 @shared_task

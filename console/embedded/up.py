@@ -137,7 +137,7 @@ def _start(data: Path, port: int, running: Running, children: list[Child], stop:
 
 def _worker_options(data: Path) -> list[str]:
     return [
-        *["-q", "-A", "console", "worker", "-P", "threads", "-c", "4", "-l", "WARNING"],
+        *["-q", "-A", "console", "worker", "-P", "threads", "-c", "5", "-l", "WARNING"],
         *["-B", "-s", str(data / "beat-schedule"), "--without-gossip", "--without-mingle"],
     ]
 
