@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from console import testing
-from instances_app import health
+from instances_app import health, observations
 from instances_app.client import Looked, Outcome, Reply
 from instances_app.models import CheckSample, HealthTransition, Instance
 
@@ -168,3 +169,33 @@ def test_a_batch_costs_one_statement(instance: Instance, django_assert_num_queri
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM instances_app_instance WHERE health = 'healthy'")
         assert cursor.fetchone() == (50,)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_check_the_same_instances_at_once_call_each_of_them_once() -> None:
+    environment = testing.cast().environment
+    instances = [testing.instance(environment, f"n{n}", f"http://n{n}") for n in range(20)]
+    errors: list[Exception] = []
+    barrier = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        answer = Reply(Outcome.OK, 200, {"webhooks_digest": "a" * 64})
+        try:
+            barrier.wait()
+            for turn in range(5):
+                looks = [
+                    Looked(one.pk, GONE if (turn + one.pk + number) % 3 == 0 else answer, WELL) for one in instances
+                ]
+                observations.record_looks(looks[:: 1 if turn % 2 else -1])
+        except Exception as error:  # collected for the assertion below
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert HealthTransition.objects.filter(before="new").count() == len(instances)

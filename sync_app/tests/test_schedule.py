@@ -11,9 +11,10 @@ from django.db import connection
 from django.utils import timezone
 
 from console import testing
+from console.testing_processes import Process, until
 from instances_app import registry
 from instances_app.models import Instance
-from sync_app import checks, schedule
+from sync_app import checks, schedule, tasks
 from sync_app.models import CheckClock, CheckRound
 from sync_app.schedule import Turn
 
@@ -125,3 +126,14 @@ def test_a_turn_that_is_stopped_leaves_no_round_and_lets_the_next_one_go_on() ->
     assert not CheckRound.objects.exists()
     assert schedule.take() is not None
     assert checks.turn() == 0  # somebody is at work
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_is_told_to_end_gives_the_rest_of_its_turn_back(worker_process: Process) -> None:
+    testing.instance(testing.cast().environment, "one", "http://127.0.0.1:1")
+    tasks.observe_all.delay()
+    taken = CheckClock.objects.filter(until__gt=timezone.now() + timedelta(minutes=50))
+    until(taken.exists, what="a turn")  # it takes an hour (testing_processes.TIMINGS)
+    worker_process.stop()
+    assert CheckClock.objects.get().until <= timezone.now()
+    assert not CheckRound.objects.exists()
