@@ -15,9 +15,10 @@ from console.errors import Refused
 from console.models import Role, RoleBinding, User
 from console.sealing import seal
 from instances_app import client, observations
+from instances_app.health_models import Checked
 from instances_app.models import Environment, Instance
 
-MACHINE_WRITTEN = {"environment", "token_sealed", "health_at", "token_refused_at", "info"}
+MACHINE_WRITTEN = {"environment", "token_sealed", *(field.name for field in Checked._meta.local_fields)}
 METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.azure.com", "metadata"})
 
 
