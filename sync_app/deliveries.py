@@ -7,14 +7,15 @@ changes nothing. No transaction is open while anything is on the wire.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from configs_app import reasons
 from console import live
 from instances_app import observations
 from instances_app.client import Outcome, Pushed
@@ -140,15 +141,20 @@ def expire_leases() -> list[int]:
         return sorted({row[0] for row in cursor.fetchall()})
 
 
-def record(rollout: Rollout, results: Sequence[tuple[Claim, Pushed]]) -> bool:
+def record(
+    rollout: Rollout, results: Sequence[tuple[Claim, Pushed]], *, hide: Callable[[str], str] | None = None
+) -> bool:
     """Write down what a batch of attempts brought: deliveries, observations, refused tokens; then ping the pages.
 
-    Whether something of it may be a reason to halt.
+    `hide` takes the documents' secrets out of instances' words. Whether something of it may be a reason to halt.
     """
     if not results:
         return False
     wanted = rollout.bundle.digests()
     verdicts_ = [draining.note(_verdict(rollout, claim, pushed, wanted), pushed) for claim, pushed in results]
+    if any(verdict.error for verdict in verdicts_):
+        hide = hide or reasons.hiding(revision.text for revision in rollout.bundle.revisions())
+        verdicts_ = [replace(verdict, error=hide(verdict.error)) if verdict.error else verdict for verdict in verdicts_]
     now = timezone.now()
     with transaction.atomic():
         _update(results, verdicts_, now)

@@ -47,7 +47,7 @@ def decide(result: DryPushed, *, names: Sequence[str], hide: Callable[[str], str
         text = "Its agent knows no dry runs, so it was sent nothing. A rollout can reach it all the same."
         return Verdict(DryAnswerState.UNABLE, "no_dry_run", text, Checks(reached=True, admitted=True))
     checks = _checks(info, answer, names)
-    if answer.outcome == Outcome.REJECTED and answer.body.get("outcome") in {None, protocol.REJECTED}:
+    if answer.outcome == Outcome.REJECTED and answer.body.get("outcome") in (None, protocol.REJECTED):
         return Verdict(DryAnswerState.REFUSED, answer.code, hide(answer.error), checks)
     if answer.outcome != Outcome.OK:
         return _no_verdict(answer, hide, checks)

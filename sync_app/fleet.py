@@ -148,8 +148,7 @@ def _drifted(environment: Environment, bundle: Bundle, same: Q) -> set[int]:
         state=DeliveryState.PENDING, rollout__state__in=[RolloutState.PAUSED, RolloutState.HALTED]
     )
     differing = Glance.objects.filter(~same, environment=environment).exclude(pk__in=on_its_way.values("instance"))
-    ids = list(differing.values_list("pk", flat=True))
-    return drift.drifted(bundle, ids) if ids else set()
+    return drift.drifted(bundle, list(differing.values_list("pk", flat=True)))
 
 
 def _forms(digest: str) -> list[str]:

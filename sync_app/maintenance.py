@@ -22,6 +22,7 @@ from instances_app.models import Instance, maintained
 from sync_app.models import GOING, WAITING, DeliveryState, Rollout
 
 SKIPPED = "Nothing was sent: the instance is in maintenance. Sync it afterwards."
+RETIRED = "Nothing was sent: the instance was retired meanwhile."
 
 
 def begin(instance: Instance, *, reason: str, until: datetime | None = None, actor: User) -> Instance:
@@ -66,15 +67,20 @@ def end(instance: Instance, *, actor: User) -> Instance:
 
 
 def skip(rollout: Rollout) -> int:
-    """End what waits for instances in maintenance and cannot have arrived. The caller holds the rollout's lock."""
+    """End what waits for instances that are in maintenance or were retired, and cannot have arrived. The caller holds
+    the rollout's lock.
+    """
     here = Instance.objects.filter(environment=rollout.environment_id)
-    resting = list(here.in_maintenance().values_list("pk", flat=True))
-    if not resting:  # nearly always, and one look into a small index
-        return 0
-    waiting = rollout.deliveries.filter(instance__in=resting, state__in=WAITING, sent_at=None)
+    retired = list(here.filter(retired_at__gte=rollout.started_at).values_list("pk", flat=True))
+    resting = list(here.in_maintenance().values_list("pk", flat=True))  # a small index
+    return sum(_skip(rollout, ids, why) for ids, why in ((retired, RETIRED), (resting, SKIPPED)) if ids)
+
+
+def _skip(rollout: Rollout, instances: list[int], why: str) -> int:
+    waiting = rollout.deliveries.filter(instance__in=instances, state__in=WAITING, sent_at=None)
     now = timezone.now()
     return waiting.update(
-        state=DeliveryState.SKIPPED, finished_at=now, changed_at=now, next_attempt_at=None, evidence=SKIPPED
+        state=DeliveryState.SKIPPED, finished_at=now, changed_at=now, next_attempt_at=None, evidence=why
     )
 
 

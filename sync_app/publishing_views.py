@@ -22,6 +22,7 @@ from instances_app.shortcuts import get_environment
 from sync_app import fleet, fleet_page, rollouts
 from sync_app.models import UNFINISHED, Cause
 
+CHOICE = {"instance", "ids", "all", "only"}  # what an address chooses instances by; without any of them it is everybody
 LISTED = 200  # more instances are not ticked one by one here, but on the fleet page
 
 
@@ -144,15 +145,17 @@ def _undrainable(plan: Plan, instances: list[int]) -> list[str]:
 def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
     """The instances to choose from, which are ticked, and the rollout that is in the way."""
     everybody = set(environment.instances.active().values_list("pk", flat=True))
-    ticked = fleet_page.chosen(environment, request.POST or request.GET) & everybody
-    if not ticked and request.GET.get("only") == "differing":
+    asked = request.POST or request.GET
+    ticked = fleet_page.chosen(environment, asked) & everybody
+    if request.GET.get("only") == "differing" and not request.POST:
         ticked = set(fleet.to_sync(environment, documents.desired(environment)).values_list("pk", flat=True))
     running = rollouts.going(environment)
     return {
         "environment": environment,
         "everybody": everybody,
         "rows": fleet.rows(environment) if len(everybody) <= LISTED else [],
-        "ticked": ticked or everybody,
+        # A choice that has become empty stays empty: whoever asked for three must not be offered thousands.
+        "ticked": ticked if request.POST or CHOICE & set(request.GET) else everybody,
         "running": running,
         "carried": running.deliveries.filter(state__in=UNFINISHED).count() if running else 0,
         "supersede": request.POST.get("supersede") == "on",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db.models import Q
 from webhook_agent import protocol
 
-from configs_app import proposals
+from configs_app import proposals, reasons
 from console import sealing
 from instances_app.client import Fleet, Outcome, Push, Pushed, Reply, Result, Target
 from instances_app.models import Instance, Kind, Observation
@@ -63,7 +63,7 @@ def run(rollout_id: int) -> bool:
             done = [(held.pop(result.key), result) for result in results if isinstance(result, Pushed)]
             if done:
                 rollout.refresh_from_db(fields=["state"])
-                doubtful = deliveries.record(rollout, done)
+                doubtful = deliveries.record(rollout, done, hide=payload.hide)
                 if doubtful and (plan.failure_limit or plan.drain or rollout.waves > 1):
                     waves.advance(rollout_id)  # it may halt here, before more is sent
             if draining is not None:
@@ -87,16 +87,20 @@ def _room(since: Collection[float]) -> int:
 class _Addressee(NamedTuple):
     target: Target
     capabilities: frozenset[str]
+    retired: bool
 
 
 def _addressees(instance_ids: Iterable[int]) -> dict[int, _Addressee]:
     """By instance id. A model's row costs three times as much, most of it for a reply that nobody looks at here."""
+    columns = ("pk", "base_url", "token_sealed", "info__capabilities", "retired_at")
     rows = Instance.objects.filter(pk__in=list(instance_ids))
     return {
         pk: _Addressee(
-            Target(base_url, sealing.unseal(token)), frozenset(able) if isinstance(able, list) else frozenset()
+            Target(base_url, sealing.unseal(token)),
+            frozenset(map(str, able)) if isinstance(able, list) else frozenset(),
+            retired_at is not None,
         )
-        for pk, base_url, token, able in rows.values_list("pk", "base_url", "token_sealed", "info__capabilities")
+        for pk, base_url, token, able, retired_at in rows.values_list(*columns)
     }
 
 
@@ -110,8 +114,15 @@ class Payload:
         self.texts = {revision.document.kind: revision.text for revision in rollout.bundle.revisions()}
         self._bodies: dict[tuple[tuple[str, ...], bool], tuple[bytes, ...]] = {}
         self._approved = _approved_addresses(rollout)
+        self._hide: Callable[[str], str] | None = None
         before = Rollout.objects.filter(environment=rollout.environment_id, sequence__lt=rollout.sequence)
         self._before = list(before.order_by("-sequence").values_list("pk", flat=True)[:REMEMBERED])
+
+    def hide(self, words: str) -> str:
+        """An instance's words without the secrets of these documents, which its validator may quote."""
+        if self._hide is None:
+            self._hide = reasons.hiding(self.texts.values())
+        return self._hide(words)
 
     def jobs(self, claims: Sequence[Claim]) -> list[Push | Pushed]:
         """What to do for each claim: which documents to send, and whether to look before sending.
@@ -133,7 +144,7 @@ class Payload:
         looks = {c.instance_id for c in claims if c.sent_before or c.attempt > 1 or not differing[c.instance_id]}
         looks -= contested
         jobs = [
-            self._moved(claim, instances[claim.instance_id])
+            self._gone(claim, instances[claim.instance_id])
             or self._job(claim, instances[claim.instance_id], differing[claim.instance_id], claim.instance_id in looks)
             for claim in claims
         ]
@@ -144,13 +155,21 @@ class Payload:
         drains = self.draining.intend((claim for claim in claims if claim.id in pushed), able)
         return [replace(job, drain=drains[job.key]) if isinstance(job, Push) else job for job in jobs]
 
-    def _moved(self, claim: Claim, instance: _Addressee) -> Pushed | None:
-        """Refused when the instance has another address than the one that was approved: hours may lie between waves."""
+    def _gone(self, claim: Claim, instance: _Addressee) -> Pushed | None:
+        """Refused where the instance was retired, or has another address than the one that was approved: hours may lie
+        between waves, and whoever answers there now may belong to somebody else.
+        """
         approved = self._approved.get(claim.instance_id, instance.target.base_url)
-        if approved == instance.target.base_url:
+        if instance.retired:
+            code, text = "retired", "It was retired meanwhile: it is sent nothing more, and not asked either."
+        elif approved != instance.target.base_url:
+            code = "address_changed"
+            text = (
+                f"Its address was changed after it was approved as {approved}. Nothing is sent there; propose it again."
+            )
+        else:
             return None
-        text = f"Its address was changed after it was approved as {approved}. Nothing is sent there; propose it again."
-        refused = Reply(Outcome.WRONG_PROTOCOL, error=text, code="address_changed")
+        refused = Reply(Outcome.WRONG_PROTOCOL, error=text, code=code)
         return Pushed(claim.id, looked=refused, sent=(), read_back=None, sent_at=None, finished_at=time.time())
 
     def _differing(self, seen: dict[str, str]) -> tuple[str, ...]:

@@ -12,8 +12,10 @@ from django.utils import timezone
 from console import testing
 from console.errors import Refused
 from console.models import AuditEvent
+from instances_app import registry
+from instances_app.client import Push, Pushed
 from instances_app.models import Instance
-from sync_app import deliveries, gates, maintenance, rollbacks, rollouts, waves
+from sync_app import deliveries, gates, maintenance, push, rollbacks, rollouts, waves
 from sync_app.models import Cause, Rollout
 from sync_app.tests.attempts import attempt, begin, change, look, states, work
 
@@ -46,7 +48,7 @@ def test_a_new_rollout_leaves_it_out_by_name_and_may_succeed_without_it() -> Non
     assert "Left out" in page
     assert ">i1</a>" in page
     fleet = client.get(reverse("sync:environment", args=["staging"]))
-    (row,) = [row for row in fleet.context["rows"] if row.instance.name == "i1"]
+    (row,) = [row for row in fleet.context["page"].rows if row.instance.name == "i1"]
     assert row.config == "out of sync"  # honestly
     assert fleet.context["differing"] == 0  # and not something that waits for a person
     maintenance.end(named(rollout, "i1"), actor=cast.olga)
@@ -70,6 +72,28 @@ def test_what_waits_for_it_is_skipped_and_the_rollout_ends_incomplete() -> None:
         rollouts.retry(rollout, actor=cast.olga)
     maintenance.end(named(rollout, "i2"), actor=cast.olga)
     assert sorted(states(rollouts.retry(rollout, actor=cast.olga))) == ["i2"]
+
+
+def test_a_retired_instance_is_sent_nothing_more_and_whoever_has_its_address_then_is_left_alone() -> None:
+    cast, rollout = begin(3)
+    registry.retire(named(rollout, "i1"), actor=cast.olga)
+    claims = {claim.instance_id: claim for claim in deliveries.claim(rollout.pk, limit=10)}  # before anybody noticed
+    jobs = {job.key: job for job in push.Payload(rollout).jobs(list(claims.values()))}
+    late = jobs[claims[named(rollout, "i1").pk].id]
+    assert isinstance(late, Pushed)
+    assert late.looked is not None
+    assert late.looked.code == "retired"
+    assert sum(isinstance(job, Push) for job in jobs.values()) == 2
+
+
+def test_what_waits_for_a_retired_instance_is_skipped() -> None:
+    cast, rollout = begin(3)
+    registry.retire(named(rollout, "i1"), actor=cast.olga)
+    waves.advance(rollout.pk)
+    work(rollout)
+    waves.advance(rollout.pk)
+    assert states(rollout) == {"i0": "verified", "i1": "skipped", "i2": "verified"}
+    assert rollout.deliveries.get(instance__name="i1").evidence == maintenance.RETIRED
 
 
 def test_what_is_on_its_way_comes_to_its_end() -> None:

@@ -125,6 +125,17 @@ def test_a_large_fleet_is_synced_by_its_filter_without_a_list_of_boxes(monkeypat
     assert len(ids(everybody).split(",")) == 8
 
 
+def test_a_choice_that_matches_nobody_any_more_is_never_everybody() -> None:
+    cast = fleet(3)
+    gone = pk("i001")
+    registry.retire(Instance.objects.get(pk=gone), actor=cast.olga)
+    for choice in ({"all": "yes", "config": "drifted"}, {"instance": gone}, {"all": "yes", "q": "nobody"}):
+        body = ask(cast.olga, "sync/", **choice)
+        assert "None is chosen." in body
+        assert "checked" not in body
+    assert ask(cast.olga, "sync/").count(" checked") == 2  # no choice at all: everybody, as a proposal
+
+
 def test_the_page_before_a_sync_costs_a_fixed_number_of_queries() -> None:
     cast = fleet(3)
     client = Client()

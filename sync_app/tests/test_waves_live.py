@@ -266,6 +266,6 @@ def test_instances_that_hang_do_not_hold_up_the_others(worker_process: Process, 
 
         rollout = rollouts.publish(testing.draft(cast.environment, actor=cast.olga, webhooks=NEW), actor=cast.olga)
 
-        until(lambda: Counter(states(rollout).values())["verified"] == 3, what="the three that answer")
+        until(lambda: Counter(states(rollout).values())["verified"] == 3, seconds=60, what="the three that answer")
         assert Counter(states(rollout).values()) == {"verified": 3, "sending": number}
         worker_process.kill()  # before the black hole closes
