@@ -117,7 +117,7 @@ def of(look: Looked) -> tuple[str, str]:
             continue
         answered = reply.outcome in {Outcome.BUSY, Outcome.UNAUTHORISED, Outcome.REJECTED}
         return (Health.DEGRADED if answered else Health.DOWN), reply.error[:300]
-    if look.info.body.get("health") in {None, "healthy"}:
+    if look.info.body.get("health") in (None, "healthy"):  # whatever it wrote there: a set would want to hash it
         return Health.HEALTHY, ""
     reason = look.info.body.get("health_reason") or "The service says that it is degraded."
     return Health.DEGRADED, str(reason)[:300]

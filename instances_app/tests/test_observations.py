@@ -136,6 +136,7 @@ OK = Reply(Outcome.OK, 200, {})
         (OK, Reply(Outcome.OK, 200, {"health": "healthy"}), "healthy"),
         (OK, OK, "healthy"),
         (OK, Reply(Outcome.OK, 200, {"health": "degraded", "health_reason": "no broker"}), "degraded"),
+        (OK, Reply(Outcome.OK, 200, {"health": ["healthy"]}), "degraded"),
         (OK, Reply(Outcome.UNKNOWN, error="No answer within 5 seconds."), "down"),
         (Reply(Outcome.UNREACHABLE, error="refused"), OK, "down"),
         (Reply(Outcome.BUSY, 503, error="busy"), OK, "degraded"),
