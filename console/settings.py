@@ -230,6 +230,9 @@ SERVICE_ACCOUNT_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 # How often every instance is asked what it runs, and when an answer is too old to believe.
 OBSERVE_SECONDS = env_int("CONSOLE_OBSERVE_SECONDS", 30, minimum=1)
 STALE_SECONDS = env_int("CONSOLE_STALE_SECONDS", 120, minimum=2)
+# How many days the quarter-hourly samples of checks are kept, and when a certificate's end is warned of.
+SAMPLE_DAYS = env_int("CONSOLE_SAMPLE_DAYS", 7, minimum=2)
+CERTIFICATE_DAYS = env_int("CONSOLE_CERTIFICATE_DAYS", 21, minimum=1)
 
 CELERY_BROKER_URL = celery_broker(REDIS_URL)
 CELERY_IMPORTS = ["sync_app.drift_tasks"]  # beside each app's tasks: it starts rollouts, which need those
@@ -260,6 +263,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "sync_app.tasks.observe_all",
         "schedule": float(OBSERVE_SECONDS),
         "options": {"expires": float(OBSERVE_SECONDS)},
+    },
+    "thin": {
+        "task": "sync_app.tasks.thin_samples",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
     },
     "drift": {
         "task": "sync_app.drift_tasks.watch_drift",

@@ -22,6 +22,10 @@ from instances_app.discovery_models import FoundState as FoundState
 from instances_app.discovery_models import Joined as Joined
 from instances_app.discovery_models import Policy as Policy
 from instances_app.discovery_models import SourceKind as SourceKind
+from instances_app.health_models import CALLED, HOLDS, MISSES, SAID, Checked
+from instances_app.health_models import CheckSample as CheckSample
+from instances_app.health_models import Health as Health
+from instances_app.health_models import HealthTransition as HealthTransition
 
 MOST_APPROVALS = 5
 
@@ -34,13 +38,6 @@ class Kind(models.TextChoices):
 
 
 OTHER: dict[str, str] = {Kind.WEBHOOKS: Kind.CONNECTIONS, Kind.CONNECTIONS: Kind.WEBHOOKS}
-
-
-class Health(models.TextChoices):
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"  # answers, and says that something is wrong
-    DOWN = "down"  # did not answer, or not as an agent does
-    UNKNOWN = "unknown"  # never asked, or asked too long ago
 
 
 class EnvironmentQuerySet(models.QuerySet["Environment"]):
@@ -146,8 +143,8 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
         return self.filter(maintained())
 
 
-class Instance(models.Model):
-    """One running webhook service: a base URL and a token."""
+class Instance(Checked):
+    """One running webhook service: a base URL and a token; `Checked` has what checks found."""
 
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="instances")
     name = models.CharField(max_length=80)
@@ -156,13 +153,6 @@ class Instance(models.Model):
     labels = models.JSONField(default=dict, blank=True)  # {"region": "eu"}: text to text
     created_at = models.DateTimeField(auto_now_add=True)
     retired_at = models.DateTimeField(null=True, blank=True)
-
-    # What it last said of itself. `health` is what the last check found; `health_word` ages it.
-    health = models.CharField(max_length=20, choices=Health.choices, default=Health.UNKNOWN)
-    health_at = models.DateTimeField(null=True)
-    health_detail = models.CharField(max_length=300, blank=True)
-    token_refused_at = models.DateTimeField(null=True)  # 401 or 403: nothing is sent until the token changes
-    info = models.JSONField(default=dict)  # the last instance-info answer, untrusted
 
     # Left out of rollouts, gates and alarms, until then or until somebody ends it; `sync_app/maintenance.py` does both.
     maintenance_since = models.DateTimeField(null=True, blank=True)
@@ -181,7 +171,8 @@ class Instance(models.Model):
                 fields=["environment", "name"], condition=Q(retired_at=None), name="instance_name_once"
             ),
             models.UniqueConstraint(fields=["base_url"], condition=Q(retired_at=None), name="instance_base_url_once"),
-            models.CheckConstraint(condition=Q(health__in=Health.values), name="instance_health_known"),
+            models.CheckConstraint(condition=Q(health__in=SAID), name="instance_health_known"),
+            models.CheckConstraint(condition=Q(health_called__in=CALLED), name="instance_health_called_known"),
             models.CheckConstraint(
                 condition=Q(maintenance_since=None, maintenance_until=None, maintenance_by=None, maintenance_reason="")
                 | Q(maintenance_since__isnull=False, maintenance_by__isnull=False) & ~Q(maintenance_reason=""),
@@ -208,7 +199,43 @@ class Instance(models.Model):
 
     @property
     def health_word(self) -> str:
-        return self.health if is_fresh(self.health_at) else Health.UNKNOWN
+        """The word for pages, with grace and damping. Gates ask `health`, which has neither."""
+        if self.health_at is None:
+            return Health.NEW
+        if not is_fresh(self.health_at):
+            return Health.UNKNOWN
+        if self.health_called == Health.NEW:
+            return Health.NEW if self.health == Health.DOWN else self.health
+        missed = self.health == Health.DOWN and self.health_called != Health.DOWN
+        return Health.LATE if missed else self.health_called
+
+    @property
+    def health_note(self) -> str:
+        """Why the word is what it is, and what the last check found where the word does not say it yet."""
+        word = self.health_word
+        if word == Health.LATE:
+            found = f"Missed {self.health_streak} of {MISSES} checks that make it down."
+        elif word == Health.NEW and self.health_at is not None:
+            found = "Has never answered yet."
+        elif word not in {self.health, Health.UNKNOWN, Health.NEW}:
+            found = f"The last check found it {self.health}: {self.health_streak} of {HOLDS} that make it so."
+        else:
+            found = ""
+        return f"{found} {self.health_detail}".strip()
+
+    @property
+    def certificate_note(self) -> str:
+        """That the certificate it showed ends soon, or has ended; else nothing."""
+        if self.certificate_until is None:
+            return ""
+        days = (self.certificate_until - timezone.now()) / timedelta(days=1)
+        if days > settings.CERTIFICATE_DAYS:
+            return ""
+        on = f"{self.certificate_until:%Y-%m-%d %H:%M} UTC"
+        if days < 0:
+            return f"Its certificate ended {on}."
+        left = f"in {days:.0f} days" if days >= 2 else f"in {days * 24:.0f} hours"
+        return f"Its certificate ends {left}, {on}."
 
     @property
     def in_maintenance(self) -> bool:

@@ -13,8 +13,9 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from instances_app import health
 from instances_app.client import Looked, Outcome, Reply
-from instances_app.models import Health, Instance, Kind
+from instances_app.models import Kind
 
 DIGEST = re.compile(r"[0-9a-fA-F]{16,64}")
 REPORTED_AS = [(str(kind), (f"{kind}_digest", f"{kind}_version")) for kind in Kind]
@@ -104,37 +105,15 @@ def record(sightings: Iterable[Sighting]) -> None:
 
 
 def record_looks(looks: Iterable[Looked]) -> None:
-    """Keep the answers of a check: what runs, how healthy, what the agent can do."""
+    """Keep the answers of a check: what runs, how healthy, what the agent can do. Five statements for any number."""
     looks = list(looks)
+    if not looks:
+        return
     now = timezone.now()
-    record(Sighting(look.key, reported_digests(look.versions), now) for look in looks)
-    instances = {instance.pk: instance for instance in Instance.objects.filter(pk__in=[look.key for look in looks])}
-    changed: list[Instance] = []
-    for look in sorted(looks, key=lambda look: look.key):
-        instance = instances.get(look.key)
-        if instance is None:
-            continue
-        instance.health, instance.health_detail = health_of(look)
-        instance.health_at = now
-        if look.info.outcome == Outcome.OK:
-            instance.info = look.info.body
-            instance.token_refused_at = None
-        elif Outcome.UNAUTHORISED in {look.info.outcome, look.versions.outcome}:
-            instance.token_refused_at = instance.token_refused_at or now
-        changed.append(instance)
-    Instance.objects.bulk_update(
-        changed, ["health", "health_at", "health_detail", "info", "token_refused_at"], batch_size=500
-    )
-
-
-def health_of(look: Looked) -> tuple[str, str]:
-    """The health word a check stands for, and the reason in words (empty when healthy)."""
-    for reply in (look.versions, look.info):
-        if reply.outcome == Outcome.OK:
-            continue
-        answered = reply.outcome in {Outcome.BUSY, Outcome.UNAUTHORISED, Outcome.REJECTED}
-        return (Health.DEGRADED if answered else Health.DOWN), reply.error[:300]
-    if look.info.body.get("health") in (None, "healthy"):  # whatever it wrote there: a set would want to hash it
-        return Health.HEALTHY, ""
-    reason = look.info.body.get("health_reason") or "The service says that it is degraded."
-    return Health.DEGRADED, str(reason)[:300]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM instances_app_instance WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
+            [[look.key for look in looks]],
+        )
+        record(Sighting(look.key, reported_digests(look.versions), now) for look in looks)
+        health.record(looks, now)

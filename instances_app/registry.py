@@ -15,9 +15,10 @@ from console.models import Role, RoleBinding, User
 from console.sealing import seal
 from instances_app import client, observations
 from instances_app.addresses import is_forbidden
+from instances_app.health_models import Checked
 from instances_app.models import Environment, Instance
 
-MACHINE_WRITTEN = {"environment", "token_sealed", "health_at", "token_refused_at", "info"}
+MACHINE_WRITTEN = {"environment", "token_sealed", *(field.name for field in Checked._meta.local_fields)}
 NAMED = 200  # instances in one audit event
 
 

@@ -118,13 +118,16 @@ class Repair(models.Model):
 
 
 class CheckRound(models.Model):
-    """The last round in which every instance of an environment was asked what it runs."""
+    """The last round in which every instance of an environment was asked what it runs, each at its own time."""
 
     environment = models.OneToOneField(Environment, on_delete=models.PROTECT, related_name="check_round")
     finished_at = models.DateTimeField()
     seconds = models.FloatField()
     asked = models.PositiveIntegerField()
     answered = models.PositiveIntegerField()
+    late = models.PositiveIntegerField(
+        default=0
+    )  # asked later than they were due, by more than a tenth of the interval
 
     class Meta:
         constraints = [
@@ -133,3 +136,15 @@ class CheckRound(models.Model):
 
     def __str__(self) -> str:
         return f"{self.answered} of {self.asked}"
+
+
+class CheckClock(models.Model):
+    """How far checks have been given out: somebody asks, or has asked, everybody who is due before `until`. One row."""
+
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="check_clock_once")]
+
+    def __str__(self) -> str:
+        return f"until {self.until}"

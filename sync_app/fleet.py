@@ -39,7 +39,7 @@ OUT_OF_SYNC = "out of sync"  # something else, and we know why: it was never sen
 DRIFTED = "drifted"  # it reports what no rollout left there (sync_app/drift.py)
 UNKNOWN = "unknown"  # no report, or one too old to believe
 CONFIG_WORDS = (DRIFTED, OUT_OF_SYNC, UNKNOWN, IN_SYNC)  # what needs a person first
-HEALTH_WORDS = (Health.DOWN, Health.DEGRADED, Health.UNKNOWN, Health.HEALTHY)
+HEALTH_WORDS = (Health.DOWN, Health.DEGRADED, Health.LATE, Health.UNKNOWN, Health.NEW, Health.HEALTHY)
 Glances = QuerySet[Any]  # of Glance, with the annotations of `glances`
 
 
@@ -68,7 +68,10 @@ def glances(environment: Environment, bundle: Bundle | None) -> Glances:
         config=_config(environment, bundle, since),
         config_at=Least(*reports) if len(reports) > 1 else (reports or [Value(None, DateTimeField())])[0],
         health_word=Case(
-            When(health_at__gte=since, then=F("health")), default=Value(Health.UNKNOWN.value), output_field=CharField()
+            When(health_at=None, then=Value(Health.NEW.value)),
+            When(health_at__gte=since, then=F("health")),
+            default=Value(Health.UNKNOWN.value),
+            output_field=CharField(),
         ),
     )
 

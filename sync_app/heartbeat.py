@@ -27,22 +27,32 @@ class Heartbeat:
     asked: int = 0
     answered: int = 0
     seconds: float = 0.0
+    behind: int = 0  # of the asked: later than they were due
     late: bool = False
     silent_for: str = ""  # "4 minutes", when it is late
 
 
-def record(asked: Mapping[int, int], answered: Mapping[int, int], *, seconds: float) -> None:
-    """Keep a completed round: environment id → instances asked, and of them answered; one statement."""
+def record(
+    asked: Mapping[int, int], answered: Mapping[int, int], *, seconds: float, late: Mapping[int, int] | None = None
+) -> None:
+    """Keep a completed round: environment id → instances asked, and of them answered, asked late; one statement."""
     now = timezone.now()
     rounds = [
-        CheckRound(environment_id=pk, finished_at=now, seconds=seconds, asked=number, answered=answered.get(pk, 0))
+        CheckRound(
+            environment_id=pk,
+            finished_at=now,
+            seconds=seconds,
+            asked=number,
+            answered=answered.get(pk, 0),
+            late=late.get(pk, 0) if late else 0,
+        )
         for pk, number in sorted(asked.items())
     ]
     CheckRound.objects.bulk_create(
         rounds,
         update_conflicts=True,
         unique_fields=["environment"],
-        update_fields=["finished_at", "seconds", "asked", "answered"],
+        update_fields=["finished_at", "seconds", "asked", "answered", "late"],
     )
 
 
@@ -53,7 +63,9 @@ def of(environment: Environment) -> Heartbeat:
         return Heartbeat(None)
     age = timezone.now() - last.finished_at
     late = _is_late(last)
-    return Heartbeat(last.finished_at, last.asked, last.answered, last.seconds, late, _span(age) if late else "")
+    return Heartbeat(
+        last.finished_at, last.asked, last.answered, last.seconds, last.late, late, _span(age) if late else ""
+    )
 
 
 def longest() -> timedelta:
@@ -77,8 +89,9 @@ def oldest() -> datetime | None:
 
 
 def _is_late(last: CheckRound) -> bool:
-    """A fleet of which many hang takes longer than a round should; the next one is under way then."""
-    return timezone.now() - last.finished_at > longest() + timedelta(seconds=last.seconds)
+    """A round takes an interval, and longer where many hang; the next one is under way then."""
+    more = max(last.seconds - settings.OBSERVE_SECONDS, 0.0)
+    return timezone.now() - last.finished_at > longest() + timedelta(seconds=more)
 
 
 def _span(age: timedelta) -> str:

@@ -10,6 +10,7 @@ from django.db.models import Q
 from configs_app.models import Bundle, Change
 from instances_app.freeze_models import Freeze
 from instances_app.models import Environment, Instance
+from sync_app.drift_models import CheckClock as CheckClock
 from sync_app.drift_models import CheckRound as CheckRound
 from sync_app.drift_models import Drift as Drift
 from sync_app.drift_models import LiveCopy as LiveCopy

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from celery import shared_task
+from celery.worker import state
 from django.conf import settings
 from django.db import transaction
 
 from console import live
+from instances_app import health
 from instances_app.models import Instance
 from sync_app import checks, comparing, deliveries, draining, dry_answers, dry_run_turn, gates, push, waves
 from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
@@ -80,8 +82,14 @@ def tick() -> None:
 
 @shared_task
 def observe_all() -> None:
-    """Ask every instance what it runs."""
-    checks.run()
+    """Ask every instance what it runs, each when it is due, for one interval; a worker that is to end stops early."""
+    checks.turn(stop=lambda: state.should_stop is not None or state.should_terminate is not None)
+
+
+@shared_task
+def thin_samples() -> None:
+    """Delete the samples of checks that are too old to be shown."""
+    health.thin()
 
 
 @shared_task

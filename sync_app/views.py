@@ -14,6 +14,7 @@ from configs_app import documents, imports
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
+from instances_app import day
 from instances_app.models import is_fresh
 from instances_app.shortcuts import get_environment, get_instance
 from sync_app import fleet, fleet_page, saved_views, tasks
@@ -22,6 +23,7 @@ from sync_app.history_views import instance_context
 from sync_app.models import Blocked, Rollout, SavedView
 
 HISTORY = 50
+CALLS = 20  # words an instance came to be called by
 
 
 @require_safe
@@ -124,6 +126,8 @@ def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
             for kind in sorted({*wanted, *observed}, reverse=True)
             for seen in [observed.get(kind)]
         ],
+        "day": day.of(found),
+        "transitions": found.transitions.all()[:CALLS],
         "deliveries": found.deliveries.select_related("rollout").order_by("-pk")[:HISTORY],
         **instance_context(request, found),
     }

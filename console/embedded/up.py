@@ -21,7 +21,7 @@ from console.embedded.datadir import Running
 DEFAULT_PORT = 8000
 READY_SECONDS = 60.0
 ME = "console"
-WORKER_OPTIONS = ["worker", "-P", "threads", "-c", "4", "-l", "WARNING", "--without-gossip", "--without-mingle"]
+WORKER_OPTIONS = ["worker", "-P", "threads", "-c", "5", "-l", "WARNING", "--without-gossip", "--without-mingle"]
 
 
 class Stop:

@@ -18,9 +18,9 @@ TONES = {  # the shape and colour of every word that a state can be
     "good": "in sync|healthy|verified|succeeded|approved|published|added|low|on|known|resolved|met|passed|ready",
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit|unfit",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
-    "outdated|drained|held|gone",
+    "outdated|drained|held|gone|flapping",
     "busy": "sending|running|proposed|changing|at its gate|asking|new|changed",
-    "doubt": "unknown",
+    "doubt": "unknown|late",
     "idle": "pending|draft|note|not yet|not open|cannot be asked|unchanged",
     "ended": "superseded|cancelled|skipped|in maintenance|withdrawn|retired|expired|closed|ended|never opened|"
     "not asked|finished",

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
 import uvloop
@@ -97,6 +98,7 @@ class Looked:
     key: int
     versions: Reply
     info: Reply
+    certificate_until: datetime | None = None  # when the TLS certificate that it showed ends
 
 
 Job = Push | Look | Undrain | Sample | DryPush
@@ -173,10 +175,10 @@ class Fleet:
     async def _look(self, job: Look) -> None:
         with self._line(job.target) as line:
             versions = await line.request("GET", "config-version")
-            info = versions
+            info, until = versions, line.certificate_until()
             if versions.outcome == Outcome.OK:
                 info = await line.request("GET", "instance-info", last=True)
-        self._results.put(Looked(job.key, versions, info))
+        self._results.put(Looked(job.key, versions, info, until))
 
     async def _dry_push(self, job: DryPush) -> None:
         answer: Reply | None = None
@@ -246,6 +248,10 @@ class _Line:
     def __exit__(self, *exc: object) -> None:
         if self._connection is not None:
             self._connection.close()
+
+    def certificate_until(self) -> datetime | None:
+        """When the certificate of the open connection ends."""
+        return self._connection.certificate_until() if self._connection is not None else None
 
     async def request(
         self,

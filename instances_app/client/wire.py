@@ -14,8 +14,9 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import httptools
@@ -98,6 +99,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._exchange: _Exchange | None = None
+        self._certificate: dict[str, Any] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -130,8 +132,14 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def certificate_until(self) -> datetime | None:
+        """When the certificate that the other side showed ends; None without TLS."""
+        end = self._certificate.get("notAfter") if self._certificate else None
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(end), UTC) if end else None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a stream transport, as create_connection makes them
+        self._certificate = transport.get_extra_info("peercert")
 
     def data_received(self, data: bytes) -> None:
         if self._exchange is not None:

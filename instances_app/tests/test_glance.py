@@ -68,7 +68,7 @@ def test_many_at_once_are_one_statement_and_all_right() -> None:
         testing.instance(cast.environment, f"n{index}")
     pks = list(Instance.objects.values_list("pk", flat=True))
     observations.record([Sighting(pk, {"webhooks": "a" * 64, "connections": "b" * 64}, NOW) for pk in pks])
-    Instance.objects.filter(pk__in=pks[:10]).update(health="down", health_at=NOW)
+    Instance.objects.filter(pk__in=pks[:10]).update(health="down", health_called="down", health_at=NOW)
     Observation.objects.filter(instance=pks[0]).delete()
     assert len(rebuilt()) == 21
     assert Glance.objects.filter(health="down").count() == 10
@@ -87,7 +87,9 @@ def test_writers_of_one_instance_follow_each_other() -> None:
 
     def health() -> None:
         for second in range(15):
-            Instance.objects.filter(pk=instance.pk).update(health="down", health_at=NOW + timedelta(seconds=second))
+            Instance.objects.filter(pk=instance.pk).update(
+                health="down", health_called="down", health_at=NOW + timedelta(seconds=second)
+            )
 
     def rename() -> None:
         for index in range(15):

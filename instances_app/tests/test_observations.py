@@ -12,10 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console import testing
-from instances_app import observations
+from instances_app import health, observations
 from instances_app.client import Looked, Outcome, Reply, replies
 from instances_app.models import Instance, Observation
-from instances_app.observations import Sighting, health_of, reported_digests
+from instances_app.observations import Sighting, reported_digests
 
 A, B = "a" * 64, "b" * 64
 NOW = timezone.now()
@@ -136,6 +136,7 @@ OK = Reply(Outcome.OK, 200, {})
         (OK, Reply(Outcome.OK, 200, {"health": "healthy"}), "healthy"),
         (OK, OK, "healthy"),
         (OK, Reply(Outcome.OK, 200, {"health": "degraded", "health_reason": "no broker"}), "degraded"),
+        (OK, Reply(Outcome.OK, 200, {"health": ["healthy"]}), "degraded"),
         (OK, Reply(Outcome.UNKNOWN, error="No answer within 5 seconds."), "down"),
         (Reply(Outcome.UNREACHABLE, error="refused"), OK, "down"),
         (Reply(Outcome.BUSY, 503, error="busy"), OK, "degraded"),
@@ -144,7 +145,7 @@ OK = Reply(Outcome.OK, 200, {})
     ],
 )
 def test_health_is_a_word_with_its_reason(versions: Reply, info: Reply, word: str) -> None:
-    found, reason = health_of(Looked(1, versions, info))
+    found, reason = health.of(Looked(1, versions, info))
     assert found == word
     assert bool(reason) == (word != "healthy")
 

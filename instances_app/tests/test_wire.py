@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from instances_app.client import Fleet, Outcome, Push, Pushed, Target, wire
+from instances_app.client import Fleet, Look, Looked, Outcome, Push, Pushed, Target, wire
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n{"webhooks_version":"%b"}' % (b"a" * 8)
 WANTED = {"webhooks": "b" * 64}
@@ -68,6 +68,14 @@ def pushed(url: str, *, token: str = "t", body: bytes = b"{}", read_timeout: flo
         fleet.submit(Push(1, Target(url, token), (body,), look_first=False, wanted=WANTED))
         (result,) = fleet.results(timeout=30)
     assert isinstance(result, Pushed)
+    return result
+
+
+def looked(url: str) -> Looked:
+    with Fleet(connect_timeout=2, read_timeout=2) as fleet:
+        fleet.submit(Look(1, Target(url, "t")))
+        (result,) = fleet.results(timeout=30)
+    assert isinstance(result, Looked)
     return result
 
 
@@ -210,6 +218,29 @@ def test_tls_is_verified_by_name_and_authority(tmp_path: Path, monkeypatch: pyte
     assert [(reply.outcome, reply.code) for reply in misnamed.sent] == [(Outcome.UNREACHABLE, "tls")]
     assert known.read_back is not None
     assert known.read_back.outcome == Outcome.OK
+
+
+def test_a_look_notes_when_the_certificate_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority = _certificate(tmp_path, "localhost")
+    server.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+    def talk(connection: socket.socket, number: int) -> None:
+        while head(connection):
+            connection.sendall(OK)
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    wire._tls.cache_clear()
+    try:
+        with listening(talk, tls=server) as url, listening(talk) as plain:
+            shown, none = looked(url.replace("127.0.0.1", "localhost")), looked(plain)
+    finally:
+        monkeypatch.undo()
+        wire._tls.cache_clear()
+    assert (shown.info.outcome, none.info.outcome) == (Outcome.OK, Outcome.OK)
+    end = x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes()).not_valid_after_utc
+    assert shown.certificate_until == end
+    assert none.certificate_until is None
 
 
 def _certificate(folder: Path, name: str) -> Path:

@@ -1,4 +1,5 @@
-"""A simulated fleet: `python -m sync_app.bench.fleet --instances N --port P [--hang PCT] [--reject PCT]`.
+"""A simulated fleet: `python -m sync_app.bench.fleet --instances N --port P [--hang PCT] [--reject PCT]
+[--hang-checks PCT]`.
 
 One process, one origin per instance (127.x.y.z, the same port), speaking the agent's protocol. It is made to be
 cheap, so that what is measured is the client: bodies are parsed and digested once and then known by their hash,
@@ -13,6 +14,7 @@ import hashlib
 import json
 import resource
 import socket
+import time
 from dataclasses import dataclass, field
 
 import uvloop
@@ -29,6 +31,7 @@ class Instance:
 
     hangs: bool = False
     rejects: bool = False
+    mute: bool = False  # answers nothing, no check either
     digests: Digests = field(default_factory=lambda: dict.fromkeys(protocol.KINDS, EMPTY))
     posts: int = 0
 
@@ -70,6 +73,8 @@ class Connection(asyncio.Protocol):
             self._answer(head, body)
 
     def _answer(self, head: bytes, body: bytes) -> None:
+        if self.instance.mute:
+            return
         path = head.split(b" ", 2)[1]
         status, answer = 200, self.instance.versions()
         if path.endswith(b"/config-update"):
@@ -84,6 +89,7 @@ class Connection(asyncio.Protocol):
                 answer = {"status": "success", "outcome": "applied", **self.instance.versions()}
         elif path.endswith(b"/instance-info"):
             answer |= {"agent_version": "bench", "protocol": 1, "capabilities": ["batch", "digest", "sequence"]}
+            answer |= {"health": "healthy", "health_reason": None, "uptime_seconds": int(time.monotonic())}
         content = json.dumps(answer).encode()
         self.transport.write(
             b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
@@ -109,11 +115,12 @@ def _digests(body: bytes) -> Digests:
     return _known[key]
 
 
-async def serve(instances: int, port: int, *, hang: float, reject: float) -> None:
+async def serve(instances: int, port: int, *, hang: float, reject: float, mute: float) -> None:
     loop = asyncio.get_running_loop()
     hangs, rejects = round(instances * hang / 100), round(instances * reject / 100)
+    mutes = round(instances * mute / 100)
     for index in range(instances):
-        instance = Instance(hangs=index < hangs, rejects=hangs <= index < hangs + rejects)
+        instance = Instance(hangs=index < hangs, rejects=hangs <= index < hangs + rejects, mute=index < mutes)
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
@@ -131,10 +138,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--hang", type=float, default=0.0)
     parser.add_argument("--reject", type=float, default=0.0)
+    parser.add_argument("--hang-checks", type=float, default=0.0)
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    uvloop.run(serve(options.instances, options.port, hang=options.hang, reject=options.reject))
+    faults = {"hang": options.hang, "reject": options.reject, "mute": options.hang_checks}
+    uvloop.run(serve(options.instances, options.port, **faults))
 
 
 if __name__ == "__main__":

@@ -44,9 +44,11 @@ def _use_redis(url: str) -> None:
 
 
 @contextmanager
-def fleet(instances: int, port: int, *, hang: float, reject: float) -> Iterator[None]:
+def fleet(
+    instances: int, port: int, *, hang: float = 0.0, reject: float = 0.0, hang_checks: float = 0.0
+) -> Iterator[None]:
     command = [sys.executable, "-m", "sync_app.bench.fleet", "--instances", str(instances), "--port", str(port)]
-    command += ["--hang", str(hang), "--reject", str(reject)]
+    command += ["--hang", str(hang), "--reject", str(reject), "--hang-checks", str(hang_checks)]
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -64,14 +66,14 @@ def fleet(instances: int, port: int, *, hang: float, reject: float) -> Iterator[
 
 
 @contextmanager
-def workers(number: int, folder: Path) -> Iterator[list[int]]:
-    """The process ids of workers that have reported ready."""
+def workers(number: int, folder: Path, **more: str) -> Iterator[list[int]]:
+    """The process ids of workers that have reported ready; `more` goes into their environment."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "agent")])
-    environment = {**os.environ, "PYTHONPATH": paths, "CONSOLE_OBSERVE_SECONDS": "3600"}
+    environment = {**os.environ, "PYTHONPATH": paths, "CONSOLE_OBSERVE_SECONDS": "3600", **more}
     children = []
     for index in range(number):
         beat = ["-B", "-s", str(folder / "beat")] if index == 0 else []
-        command = [sys.executable, "-m", "celery", "-q", "-A", "console", "worker", "-P", "threads", "-c", "4", *beat]
+        command = [sys.executable, "-m", "celery", "-q", "-A", "console", "worker", "-P", "threads", "-c", "5", *beat]
         command += ["--without-gossip", "--without-mingle", "-l", "INFO", "-n", f"bench{index}@%h"]
         log = folder / f"worker-{index}.log"
         children.append(Child(f"worker-{index}", command, environment, cwd=ROOT, log=log, echo=False))

@@ -106,3 +106,20 @@ def test_the_questions_about_the_past_are_measured_on_a_fleet_of_their_own() -> 
     assert (figures["instances"], figures["observations"]) == (5, 30)
     assert figures["splits_found"] == 4  # of either document, at its second and third revision
     assert connection.settings_dict["NAME"] == database
+
+
+@pytest.mark.django_db(transaction=True)
+def test_checks_are_measured_on_a_fleet_of_their_own() -> None:
+    database = connection.settings_dict["NAME"]
+    out = io.StringIO()
+
+    options = ["--instances", "20", "--interval", "2", "--seconds", "5", "--json"]
+    call_command("bench_checks", *options, stdout=out, stderr=io.StringIO())
+
+    figures = json.loads(out.getvalue())
+    assert (figures["instances"], figures["interval_s"], figures["answered_percent"]) == (20, 2, 100.0)
+    assert figures["rounds"] >= 1
+    assert figures["cpu_percent"] > 0
+    assert figures["rows_per_day"] == 20 * 96
+    assert figures["bytes_per_row"] > 50
+    assert connection.settings_dict["NAME"] == database

@@ -109,7 +109,7 @@ def test_the_counters_count_what_their_filters_show() -> None:
     now = timezone.now()
     quiet, ill, other = Instance.objects.order_by("name")[:3]
     Observation.objects.filter(instance=quiet).update(seen_at=now - timedelta(hours=1))
-    Instance.objects.filter(pk=ill.pk).update(health="down", health_detail="No answer.")
+    Instance.objects.filter(pk=ill.pk).update(health="down", health_called="down", health_detail="No answer.")
     Instance.objects.filter(pk=other.pk).update(health_at=now - timedelta(hours=1))
     Observation.objects.filter(instance=other, kind="webhooks").update(digest="e" * 64)
     body = page(cast.victor)

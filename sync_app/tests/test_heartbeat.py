@@ -37,7 +37,7 @@ def test_a_round_says_how_many_were_asked_and_how_many_answered() -> None:
     assert (seen.asked, seen.answered, seen.late) == (1, 0, False)
     assert heartbeat.of(other.environment).at is None
     first = CheckRound.objects.get().finished_at
-    checks.run()
+    checks.run(cast.environment.pk)
     assert CheckRound.objects.get().finished_at > first
 
 
@@ -50,7 +50,7 @@ def test_a_round_that_breaks_off_leaves_no_trace(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("instances_app.observations.record_looks", killed)
     with pytest.raises(KeyboardInterrupt):
-        checks.run()
+        checks.run(cast.environment.pk)
     assert not CheckRound.objects.exists()
 
 
@@ -73,7 +73,7 @@ def test_doctor_knows_whether_the_checker_lives_and_whether_answers_hold(monkeyp
     Instance.objects.update(created_at=timezone.now() - timedelta(hours=1))
     assert doctor().startswith("FAILED")
     assert "nobody has asked staging for 90 s" in doctor()
-    checks.run()
+    checks.run(cast.environment.pk)
     assert "everybody was asked" in doctor()
     monkeypatch.setattr(settings, "STALE_SECONDS", settings.OBSERVE_SECONDS)
     assert "CONSOLE_STALE_SECONDS (30) is not more than CONSOLE_OBSERVE_SECONDS (30)" in doctor()
