@@ -134,7 +134,13 @@ class Payload:
         looks -= contested
         jobs = [
             self._moved(claim, instances[claim.instance_id])
-            or self._job(claim, instances[claim.instance_id], differing[claim.instance_id], claim.instance_id in looks)
+            or self._job(
+                claim,
+                instances[claim.instance_id],
+                differing[claim.instance_id],
+                look=claim.instance_id in looks,
+                contested=claim.instance_id in contested,
+            )
             for claim in claims
         ]
         if self.draining is None:
@@ -172,7 +178,9 @@ class Payload:
         )
         return {pk for pk, state in last.values_list("instance_id", "state") if state != DeliveryState.VERIFIED}
 
-    def _job(self, claim: Claim, instance: _Addressee, differing: tuple[str, ...], look: bool) -> Push:
+    def _job(
+        self, claim: Claim, instance: _Addressee, differing: tuple[str, ...], *, look: bool, contested: bool
+    ) -> Push:
         kinds = differing or tuple(self.wanted)
         return Push(
             key=claim.id,
@@ -180,6 +188,7 @@ class Payload:
             bodies=self._serialised(kinds, batch="batch" in instance.capabilities) if claim.may_send else (),
             look_first=look or not claim.may_send,
             wanted=self.wanted,
+            contested=contested,
         )
 
     def _serialised(self, kinds: tuple[str, ...], *, batch: bool) -> tuple[bytes, ...]:
