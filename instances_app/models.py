@@ -150,6 +150,7 @@ class Instance(models.Model):
     labels = models.JSONField(default=dict, blank=True)  # {"region": "eu"}: text to text
     created_at = models.DateTimeField(auto_now_add=True)
     retired_at = models.DateTimeField(null=True, blank=True)
+    moved_at = models.DateTimeField(null=True, blank=True)  # to another address; what was proven before was elsewhere
 
     # What it last said of itself. `health` is what the last check found; `health_word` ages it.
     health = models.CharField(max_length=20, choices=Health.choices, default=Health.UNKNOWN)

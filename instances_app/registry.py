@@ -73,6 +73,8 @@ def change(
             clean_base_url(base_url),
             dict(labels),
         )
+        if instance.base_url != before["base_url"]:
+            instance.moved_at = timezone.now()
         if token.strip():
             instance.token_sealed, instance.token_refused_at = seal(token.strip()), None
         return _save(instance, "instance.changed", actor=actor, before=before, token_changed=bool(token.strip()))

@@ -52,7 +52,8 @@ _DRIFTING = """
         LEFT JOIN LATERAL (
             SELECT d.changed_at AS verified_at,
                 CASE o.kind WHEN 'webhooks' THEN b.webhooks_id ELSE b.connections_id END AS revision_id,
-                coalesce(bw.digest, '') = %(webhooks)s AND coalesce(bc.digest, '') = %(connections)s AS proven
+                coalesce(bw.digest, '') = %(webhooks)s AND coalesce(bc.digest, '') = %(connections)s
+                    AND d.changed_at > coalesce(i.moved_at, '-infinity') AS proven
             FROM sync_app_delivery d
             JOIN sync_app_rollout r ON r.id = d.rollout_id
             JOIN configs_app_bundle b ON b.id = r.bundle_id
@@ -123,7 +124,7 @@ class Drifting:
     revision_id: int | None  # which that left there; None: it was only seen on the desired one
     fresh: bool  # else nobody knows whether it still drifts
     seen_twice: bool  # by more than one report
-    proven: bool  # the last verified delivery left the whole desired bundle there
+    proven: bool  # the last verified delivery left the whole desired bundle there, at the address that it has now
     token_refused: bool
     in_maintenance: bool
     ignored: bool

@@ -21,7 +21,7 @@ from console import sealing
 from instances_app.client import Fleet, Outcome, Push, Pushed, Reply, Result, Target
 from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
-from sync_app import deliveries, waves
+from sync_app import alone, deliveries, waves
 from sync_app.deliveries import Claim
 from sync_app.draining import Draining
 from sync_app.models import Cause, Delivery, DeliveryState, Rollout
@@ -214,9 +214,14 @@ class Payload:
 
 
 def _approved_addresses(rollout: Rollout) -> dict[int, str]:
-    """instance → the address that this rollout's change was approved for; empty where nothing has to be approved."""
-    change = rollout.change
-    if change is None or not rollout.environment.protected:
+    """instance → the address that these documents were approved for; empty where nothing has to be approved.
+
+    Whatever the rollout's cause: a retry or a sync after publishing goes no further than that.
+    """
+    if not rollout.environment.protected:
+        return {}
+    change = rollout.change or alone.published_by(rollout.bundle)
+    if change is None:
         return {}
     proposal = proposals.current(change)
     return {target.id: target.base_url for target in proposal.aimed_at} if proposal else {}

@@ -1,9 +1,10 @@
 """Self-heal: the console brings drifted instances back by itself, where an environment wants that, within a budget.
 
-It repairs only what is certain: an instance whose last verified delivery left the whole desired bundle there, which
-reported the other content more than once and lately, and which nobody has set aside. It is an ordinary rollout, without
-an author. It sends nothing that is blocked, nothing while another rollout has not ended, and nothing past a gate that
-said no. It does not fight with a person: content that is there again after COMES_BACK repairs is left alone, and told.
+It repairs only what is certain: an instance whose last verified delivery left the whole desired bundle there, at the
+address that it still has, which reported the other content more than once and lately, and which nobody has set aside.
+It is an ordinary rollout, without an author. It sends nothing that is blocked, nothing while another rollout has not
+ended, and nothing past a gate that said no. It does not fight with a person: content that is there again
+after COMES_BACK repairs is left alone, and told.
 """
 
 from __future__ import annotations
