@@ -150,6 +150,9 @@ class Instance(models.Model):
     labels = models.JSONField(default=dict, blank=True)  # {"region": "eu"}: text to text
     created_at = models.DateTimeField(auto_now_add=True)
     retired_at = models.DateTimeField(null=True, blank=True)
+    retired_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     moved_at = models.DateTimeField(null=True, blank=True)  # to another address; what was proven before was elsewhere
 
     # What it last said of itself. `health` is what the last check found; `health_word` ages it.

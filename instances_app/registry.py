@@ -86,8 +86,8 @@ def retire(instance: Instance, *, actor: User) -> Instance:
         instance = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
         if instance.retired_at is not None:
             raise Refused(f"{instance} is retired already.")
-        instance.retired_at = timezone.now()
-        instance.save(update_fields=["retired_at"])
+        instance.retired_at, instance.retired_by = timezone.now(), actor
+        instance.save(update_fields=["retired_at", "retired_by"])
         audit.record("instance.retired", actor=actor, target=instance, base_url=instance.base_url)
     return instance
 

@@ -72,6 +72,9 @@ def skip(rollout: Rollout) -> int:
     if not resting:  # nearly always, and one look into a small index
         return 0
     waiting = rollout.deliveries.filter(instance__in=resting, state__in=WAITING, sent_at=None)
+    if _guards(rollout):  # what was tried stays for the gate to see
+        tried = Q(wave=rollout.wave, attempts__gt=0)
+        waiting = waiting.exclude(tried & Q(instance__maintenance_by=rollout.author_id))
     now = timezone.now()
     return waiting.update(
         state=DeliveryState.SKIPPED, finished_at=now, changed_at=now, next_attempt_at=None, evidence=SKIPPED
@@ -85,14 +88,20 @@ def among(instances: Iterable[Instance]) -> list[dict[str, Any]]:
 
 
 def not_held_against(rollout: Rollout) -> Q:
-    """Deliveries whose instances a gate does not ask: those in maintenance.
+    """Deliveries whose instances a gate does not ask: those in maintenance, and those that are retired.
 
-    In a protected environment not those that the rollout's own author put there: nobody quiets a gate alone.
+    In a protected environment not those that the rollout's own author put there or retired: nobody quiets a gate alone.
     """
-    found = maintained("instance__")
-    if rollout.environment.protected and rollout.author_id is not None:
-        found &= ~Q(instance__maintenance_by=rollout.author_id)
-    return found
+    resting, gone = maintained("instance__"), Q(instance__retired_at__isnull=False)
+    if _guards(rollout):
+        resting &= ~Q(instance__maintenance_by=rollout.author_id)
+        gone &= ~Q(instance__retired_by=rollout.author_id)
+    return resting | gone
+
+
+def _guards(rollout: Rollout) -> bool:
+    """Whether its gates are closed to its own author."""
+    return rollout.environment.protected and rollout.author_id is not None
 
 
 def names(left_out: Collection[dict[str, Any]]) -> str:
