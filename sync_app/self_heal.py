@@ -26,7 +26,7 @@ from console.errors import Refused
 from instances_app.models import Environment
 from sync_app import blocklist, drift, freezing, repairs, rollouts
 from sync_app.drift import Drifting
-from sync_app.models import Cause, Drift, Repair, Rollout
+from sync_app.models import Cause, Drift, Repair, Rollout, RolloutState
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +113,12 @@ def refuse_now(environment: Environment, bundle: Bundle) -> None:
     if going is not None:
         raise Refused(f"Rollout {going.number} is {going.state}.")
     last = Rollout.objects.filter(environment=environment, bundle=bundle).order_by("-number").first()
-    if last is not None and last.halt_reason:
+    if last is None:
+        return
+    if last.halt_reason:
         raise Refused(f"Rollout {last.number} halted, and nobody has decided to go on: {last.halt_reason}")
+    if last.author_id is None and last.state == RolloutState.CANCELLED:
+        raise Refused(f"Somebody cancelled the repair, rollout {last.number}. It waits until a person starts another.")
 
 
 def _sorted(environment: Environment, bundle: Bundle) -> tuple[dict[int, list[Drifting]], dict[int, str]]:

@@ -193,6 +193,18 @@ def test_it_does_not_go_past_a_gate_that_said_no() -> None:
     assert "halted, and nobody has decided to go on" in waits(cast)
 
 
+def test_a_repair_that_a_person_cancelled_is_not_started_again_before_a_person_starts_one() -> None:
+    cast = fleet()
+    changed(cast)
+    rollout = self_heal.run(cast.environment)
+    assert rollout is not None
+    rollout_control.cancel(rollout, actor=cast.olga)
+    assert "Somebody cancelled the repair" in waits(cast)
+    drifts.done(rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC))
+    changed(cast, digest=THIRD)
+    assert attempts.states(healed(cast)) == {"i0": "verified"}
+
+
 def test_a_blocked_bundle_is_never_sent() -> None:
     cast = fleet()
     bad = drifts.done(rollouts.publish(attempts.change(cast), actor=cast.olga))
