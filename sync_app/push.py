@@ -29,7 +29,8 @@ from sync_app.models import Cause, Delivery, DeliveryState, Rollout
 WINDOW = 400  # deliveries that one worker waits for at once
 SLOW_SECONDS = 1.0  # who takes longer than this counts no more in the window: a few that hang do not hold up the rest
 MOST_HELD = 2000  # with those that hang: a connection each
-REMEMBERED = 10  # earlier rollouts of which a push may still be under way
+REMEMBERED = 10  # earlier rollouts of which a push may still be under way; with older ones that have not ended yet
+ON_THE_WIRE = (DeliveryState.SENDING, DeliveryState.UNKNOWN)
 FLUSH_SECONDS = 0.25  # the longest a result waits for its batch
 SEND_ORDER = (Kind.CONNECTIONS, Kind.WEBHOOKS)  # a webhook may name a connection, never the other way round
 
@@ -111,7 +112,9 @@ class Payload:
         self._bodies: dict[tuple[tuple[str, ...], bool], tuple[bytes, ...]] = {}
         self._approved = _approved_addresses(rollout)
         before = Rollout.objects.filter(environment=rollout.environment_id, sequence__lt=rollout.sequence)
-        self._before = list(before.order_by("-sequence").values_list("pk", flat=True)[:REMEMBERED])
+        open_ = Delivery.objects.filter(state__in=ON_THE_WIRE, rollout__in=before).values_list("rollout", flat=True)
+        last = before.order_by("-sequence").values_list("pk", flat=True)[:REMEMBERED]
+        self._before = {*last, *open_.distinct()}  # once for all batches
 
     def jobs(self, claims: Sequence[Claim]) -> list[Push | Pushed]:
         """What to do for each claim: which documents to send, and whether to look before sending.
@@ -170,7 +173,7 @@ class Payload:
         """
         if self.rollout.cause == Cause.ROLLBACK:
             return instance_ids
-        sent = Q(sent_at__isnull=False) | Q(state__in=[DeliveryState.SENDING, DeliveryState.UNKNOWN])
+        sent = Q(sent_at__isnull=False) | Q(state__in=ON_THE_WIRE)
         last = (
             Delivery.objects.filter(sent, instance_id__in=instance_ids, rollout__in=self._before)
             .order_by("instance_id", "-rollout__sequence")

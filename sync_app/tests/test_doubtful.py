@@ -7,7 +7,7 @@ import pytest
 from console import testing
 from instances_app.client import Push
 from instances_app.models import Instance
-from sync_app import deliveries, rollout_control, rollouts, verdicts, waves
+from sync_app import deliveries, push, rollout_control, rollouts, verdicts, waves
 from sync_app.models import Cause, Delivery, Rollout
 from sync_app.push import Payload
 from sync_app.tests.simulated import Disk, Late, carry_out
@@ -113,6 +113,28 @@ def test_a_rollout_that_has_ended_says_that_it_only_read_where_an_older_push_may
     rollout_control.cancel(back, actor=one.cast.olga)
     one.attempt(back, "well")
     assert back.deliveries.get().evidence == verdicts.ONLY_READ
+
+
+def test_what_nobody_has_read_yet_is_remembered_over_any_number_of_rollouts() -> None:
+    one = One()
+    unread = one.publish(webhooks=WEBHOOKS)
+    (late,) = one.attempt(unread, "late")
+    other = testing.instance(one.cast.environment, "other")
+    back = testing.draft(one.cast.environment, actor=one.cast.olga, webhooks=testing.text(testing.WEBHOOKS))
+    rollouts.publish(back, actor=one.cast.olga, instances=[other.pk], supersede=True)
+    last = Rollout.objects.latest("pk")
+    rollout_control.cancel(last, actor=one.cast.olga)
+    for _ in range(push.REMEMBERED):
+        last = rollouts.start(one.cast.environment, actor=one.cast.olga, cause=Cause.SYNC, instances=[other.pk])
+        rollout_control.cancel(last, actor=one.cast.olga)
+    assert state(unread) == "unknown"
+    mine = Instance.objects.exclude(pk=other.pk).values_list("pk", flat=True)
+    again = rollouts.start(one.cast.environment, actor=one.cast.olga, cause=Cause.SYNC, instances=mine)
+    one.attempt(again, "well")
+
+    late.arrive()
+
+    assert one.disk.holds(again.bundle.digests())
 
 
 def test_where_the_last_push_was_verified_nothing_is_sent_twice() -> None:
