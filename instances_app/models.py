@@ -153,6 +153,10 @@ class Instance(Checked):
     labels = models.JSONField(default=dict, blank=True)  # {"region": "eu"}: text to text
     created_at = models.DateTimeField(auto_now_add=True)
     retired_at = models.DateTimeField(null=True, blank=True)
+    retired_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    moved_at = models.DateTimeField(null=True, blank=True)  # to another address; what was proven before was elsewhere
 
     # Left out of rollouts, gates and alarms, until then or until somebody ends it; `sync_app/maintenance.py` does both.
     maintenance_since = models.DateTimeField(null=True, blank=True)

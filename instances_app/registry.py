@@ -102,6 +102,8 @@ def change(
             clean_base_url(base_url),
             dict(labels),
         )
+        if instance.base_url != before["base_url"]:
+            instance.moved_at = timezone.now()
         if token.strip():
             instance.token_sealed, instance.token_refused_at = seal(token.strip()), None
         return _save(instance, "instance.changed", actor=actor, before=before, token_changed=bool(token.strip()))
@@ -113,8 +115,8 @@ def retire(instance: Instance, *, actor: User) -> Instance:
         instance = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
         if instance.retired_at is not None:
             raise Refused(f"{instance} is retired already.")
-        instance.retired_at = timezone.now()
-        instance.save(update_fields=["retired_at"])
+        instance.retired_at, instance.retired_by = timezone.now(), actor
+        instance.save(update_fields=["retired_at", "retired_by"])
         audit.record("instance.retired", actor=actor, target=instance, base_url=instance.base_url)
     return instance
 

@@ -29,7 +29,8 @@ def retire(environment: Environment, instances: Collection[int], *, actor: User)
         chosen = _locked(environment, instances)
         going = [one for one in chosen if one.retired_at is None]
         if going:
-            Instance.objects.filter(pk__in=[one.pk for one in going]).update(retired_at=timezone.now())
+            ids = [one.pk for one in going]
+            Instance.objects.filter(pk__in=ids).update(retired_at=timezone.now(), retired_by=actor)
             _record("instances.retired", environment, going, actor)
     return _done(chosen, going)
 

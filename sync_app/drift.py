@@ -10,8 +10,8 @@ A document of an instance **drifts** when all of this is true:
 - no delivery to it is on its way. One that waits in a rollout which is paused or halted is not.
 
 Otherwise what differs is *out of sync*: behind, and nobody's hand in it. All of it is one statement, whatever the
-number of instances. A report that is too old to believe comes with ``fresh`` false and counts for nothing: it is
-unknown.
+number of instances. Where the report of one document is too old to believe, all of the instance comes with ``fresh``
+false and counts for nothing: it is unknown, as the fleet page says.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _DRIFTING = """
         SELECT i.id AS instance_id, i.name, i.token_refused_at IS NOT NULL AS token_refused,
             i.maintenance_since IS NOT NULL AND coalesce(i.maintenance_until > %(now)s, true) AS in_maintenance,
             o.kind, o.digest, left(o.digest, 16) AS short, o.since AS reported_since, o.seen_at,
-            v.verified_at, v.revision_id, v.proven, h.seen_at AS desired_seen_at
+            v.verified_at, v.revision_id, v.proven, h.seen_at AS desired_seen_at, r.fresh
         FROM instances_app_instance i
         JOIN instances_app_observation o ON o.instance_id = i.id AND o.until IS NULL
         JOIN wanted w ON w.kind = o.kind AND o.digest <> w.digest
@@ -52,7 +52,8 @@ _DRIFTING = """
         LEFT JOIN LATERAL (
             SELECT d.changed_at AS verified_at,
                 CASE o.kind WHEN 'webhooks' THEN b.webhooks_id ELSE b.connections_id END AS revision_id,
-                coalesce(bw.digest, '') = %(webhooks)s AND coalesce(bc.digest, '') = %(connections)s AS proven
+                coalesce(bw.digest, '') = %(webhooks)s AND coalesce(bc.digest, '') = %(connections)s
+                    AND d.changed_at > coalesce(i.moved_at, '-infinity') AS proven
             FROM sync_app_delivery d
             JOIN sync_app_rollout r ON r.id = d.rollout_id
             JOIN configs_app_bundle b ON b.id = r.bundle_id
@@ -66,6 +67,11 @@ _DRIFTING = """
             WHERE h.instance_id = i.id AND h.kind = o.kind AND left(h.digest, 16) = left(w.digest, 16)
                 AND h.until > %(desired_at)s
         ) h
+        CROSS JOIN LATERAL (
+            SELECT count(*) = (SELECT count(*) FROM wanted) AS fresh FROM instances_app_observation q
+            WHERE q.instance_id = i.id AND q.until IS NULL AND q.kind IN (SELECT kind FROM wanted)
+                AND q.seen_at >= %(now)s - make_interval(secs => %(stale)s)
+        ) r
         WHERE i.environment_id = %(environment)s AND i.retired_at IS NULL
             AND (%(instances)s::bigint[] IS NULL OR i.id = ANY(%(instances)s::bigint[]))
             AND i.id NOT IN (SELECT instance_id FROM on_its_way)
@@ -73,8 +79,7 @@ _DRIFTING = """
         SELECT f.instance_id, f.name, f.kind, f.digest, f.short, f.seen_at, f.token_refused,
             f.in_maintenance, f.verified_at,
             f.revision_id, coalesce(f.proven, false) AS proven,
-            f.seen_at >= %(now)s - make_interval(secs => %(stale)s) AS fresh,
-            f.seen_at > f.reported_since AS seen_twice,
+            f.fresh, f.seen_at > f.reported_since AS seen_twice,
             coalesce(began.since, f.reported_since) AS since, other.seen_at AS right_at,
             (f.instance_id, f.kind, f.short) IN (SELECT instance_id, kind, short FROM aside) AS ignored,
             f.in_maintenance OR f.instance_id IN (SELECT instance_id FROM aside WHERE kind = '') AS snoozed
@@ -123,7 +128,7 @@ class Drifting:
     revision_id: int | None  # which that left there; None: it was only seen on the desired one
     fresh: bool  # else nobody knows whether it still drifts
     seen_twice: bool  # by more than one report
-    proven: bool  # the last verified delivery left the whole desired bundle there
+    proven: bool  # the last verified delivery left the whole desired bundle there, at the address that it has now
     token_refused: bool
     in_maintenance: bool
     ignored: bool

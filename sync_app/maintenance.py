@@ -78,6 +78,9 @@ def skip(rollout: Rollout) -> int:
 
 def _skip(rollout: Rollout, instances: list[int], why: str) -> int:
     waiting = rollout.deliveries.filter(instance__in=instances, state__in=WAITING, sent_at=None)
+    if _guards(rollout):  # what was tried stays for the gate to see
+        author = Q(instance__maintenance_by=rollout.author_id) | Q(instance__retired_by=rollout.author_id)
+        waiting = waiting.exclude(Q(wave=rollout.wave, attempts__gt=0) & author)
     now = timezone.now()
     return waiting.update(
         state=DeliveryState.SKIPPED, finished_at=now, changed_at=now, next_attempt_at=None, evidence=why
@@ -91,14 +94,20 @@ def among(instances: Iterable[Instance]) -> list[dict[str, Any]]:
 
 
 def not_held_against(rollout: Rollout) -> Q:
-    """Deliveries whose instances a gate does not ask: those in maintenance.
+    """Deliveries whose instances a gate does not ask: those in maintenance, and those that are retired.
 
-    In a protected environment not those that the rollout's own author put there: nobody quiets a gate alone.
+    In a protected environment not those that the rollout's own author put there or retired: nobody quiets a gate alone.
     """
-    found = maintained("instance__")
-    if rollout.environment.protected and rollout.author_id is not None:
-        found &= ~Q(instance__maintenance_by=rollout.author_id)
-    return found
+    resting, gone = maintained("instance__"), Q(instance__retired_at__isnull=False)
+    if _guards(rollout):
+        resting &= ~Q(instance__maintenance_by=rollout.author_id)
+        gone &= ~Q(instance__retired_by=rollout.author_id)
+    return resting | gone
+
+
+def _guards(rollout: Rollout) -> bool:
+    """Whether its gates are closed to its own author."""
+    return rollout.environment.protected and rollout.author_id is not None
 
 
 def names(left_out: Collection[dict[str, Any]]) -> str:

@@ -21,7 +21,7 @@ from console import sealing
 from instances_app.client import Fleet, Outcome, Push, Pushed, Reply, Result, Target
 from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
-from sync_app import deliveries, waves
+from sync_app import alone, deliveries, waves
 from sync_app.deliveries import Claim
 from sync_app.draining import Draining
 from sync_app.models import Cause, Delivery, DeliveryState, Rollout
@@ -29,7 +29,8 @@ from sync_app.models import Cause, Delivery, DeliveryState, Rollout
 WINDOW = 400  # deliveries that one worker waits for at once
 SLOW_SECONDS = 1.0  # who takes longer than this counts no more in the window: a few that hang do not hold up the rest
 MOST_HELD = 2000  # with those that hang: a connection each
-REMEMBERED = 10  # earlier rollouts of which a push may still be under way
+REMEMBERED = 10  # earlier rollouts of which a push may still be under way; with older ones that have not ended yet
+ON_THE_WIRE = (DeliveryState.SENDING, DeliveryState.UNKNOWN)
 FLUSH_SECONDS = 0.25  # the longest a result waits for its batch
 SEND_ORDER = (Kind.CONNECTIONS, Kind.WEBHOOKS)  # a webhook may name a connection, never the other way round
 
@@ -116,7 +117,9 @@ class Payload:
         self._approved = _approved_addresses(rollout)
         self._hide: Callable[[str], str] | None = None
         before = Rollout.objects.filter(environment=rollout.environment_id, sequence__lt=rollout.sequence)
-        self._before = list(before.order_by("-sequence").values_list("pk", flat=True)[:REMEMBERED])
+        open_ = Delivery.objects.filter(state__in=ON_THE_WIRE, rollout__in=before).values_list("rollout", flat=True)
+        last = before.order_by("-sequence").values_list("pk", flat=True)[:REMEMBERED]
+        self._before = {*last, *open_.distinct()}  # once for all batches
 
     def hide(self, words: str) -> str:
         """An instance's words without the secrets of these documents, which its validator may quote."""
@@ -145,7 +148,13 @@ class Payload:
         looks -= contested
         jobs = [
             self._gone(claim, instances[claim.instance_id])
-            or self._job(claim, instances[claim.instance_id], differing[claim.instance_id], claim.instance_id in looks)
+            or self._job(
+                claim,
+                instances[claim.instance_id],
+                differing[claim.instance_id],
+                look=claim.instance_id in looks,
+                contested=claim.instance_id in contested,
+            )
             for claim in claims
         ]
         if self.draining is None:
@@ -183,7 +192,7 @@ class Payload:
         """
         if self.rollout.cause == Cause.ROLLBACK:
             return instance_ids
-        sent = Q(sent_at__isnull=False) | Q(state__in=[DeliveryState.SENDING, DeliveryState.UNKNOWN])
+        sent = Q(sent_at__isnull=False) | Q(state__in=ON_THE_WIRE)
         last = (
             Delivery.objects.filter(sent, instance_id__in=instance_ids, rollout__in=self._before)
             .order_by("instance_id", "-rollout__sequence")
@@ -191,7 +200,9 @@ class Payload:
         )
         return {pk for pk, state in last.values_list("instance_id", "state") if state != DeliveryState.VERIFIED}
 
-    def _job(self, claim: Claim, instance: _Addressee, differing: tuple[str, ...], look: bool) -> Push:
+    def _job(
+        self, claim: Claim, instance: _Addressee, differing: tuple[str, ...], *, look: bool, contested: bool
+    ) -> Push:
         kinds = differing or tuple(self.wanted)
         return Push(
             key=claim.id,
@@ -199,6 +210,7 @@ class Payload:
             bodies=self._serialised(kinds, batch="batch" in instance.capabilities) if claim.may_send else (),
             look_first=look or not claim.may_send,
             wanted=self.wanted,
+            contested=contested,
         )
 
     def _serialised(self, kinds: tuple[str, ...], *, batch: bool) -> tuple[bytes, ...]:
@@ -224,9 +236,14 @@ class Payload:
 
 
 def _approved_addresses(rollout: Rollout) -> dict[int, str]:
-    """instance → the address that this rollout's change was approved for; empty where nothing has to be approved."""
-    change = rollout.change
-    if change is None or not rollout.environment.protected:
+    """instance → the address that these documents were approved for; empty where nothing has to be approved.
+
+    Whatever the rollout's cause: a retry or a sync after publishing goes no further than that.
+    """
+    if not rollout.environment.protected:
+        return {}
+    change = rollout.change or alone.published_by(rollout.bundle)
+    if change is None:
         return {}
     proposal = proposals.current(change)
     return {target.id: target.base_url for target in proposal.aimed_at} if proposal else {}

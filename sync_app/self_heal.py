@@ -1,9 +1,10 @@
 """Self-heal: the console brings drifted instances back by itself, where an environment wants that, within a budget.
 
-It repairs only what is certain: an instance whose last verified delivery left the whole desired bundle there, which
-reported the other content more than once and lately, and which nobody has set aside. It is an ordinary rollout, without
-an author. It sends nothing that is blocked, nothing while another rollout has not ended, and nothing past a gate that
-said no. It does not fight with a person: content that is there again after COMES_BACK repairs is left alone, and told.
+It repairs only what is certain: an instance whose last verified delivery left the whole desired bundle there, at the
+address that it still has, which reported the other content more than once and lately, and which nobody has set aside.
+It is an ordinary rollout, without an author. It sends nothing that is blocked, nothing while another rollout has not
+ended, and nothing past a gate that said no. It does not fight with a person: content that is there again
+after COMES_BACK repairs is left alone, and told.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from console.errors import Refused
 from instances_app.models import Environment
 from sync_app import blocklist, drift, freezing, repairs, rollouts
 from sync_app.drift import Drifting
-from sync_app.models import Cause, Drift, Repair, Rollout
+from sync_app.models import Cause, Drift, Repair, Rollout, RolloutState
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +113,12 @@ def refuse_now(environment: Environment, bundle: Bundle) -> None:
     if going is not None:
         raise Refused(f"Rollout {going.number} is {going.state}.")
     last = Rollout.objects.filter(environment=environment, bundle=bundle).order_by("-number").first()
-    if last is not None and last.halt_reason:
+    if last is None:
+        return
+    if last.halt_reason:
         raise Refused(f"Rollout {last.number} halted, and nobody has decided to go on: {last.halt_reason}")
+    if last.author_id is None and last.state == RolloutState.CANCELLED:
+        raise Refused(f"Somebody cancelled the repair, rollout {last.number}. It waits until a person starts another.")
 
 
 def _sorted(environment: Environment, bundle: Bundle) -> tuple[dict[int, list[Drifting]], dict[int, str]]:

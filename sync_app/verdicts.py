@@ -13,6 +13,8 @@ from instances_app.client import Outcome, Pushed, Reply
 from sync_app.models import DeliveryState
 
 LONGEST_DELAY = 60.0
+ONLY_READ = "Read back: it runs this bundle. It was only read, and the push of an older rollout may still arrive."
+OVERTAKEN = "It runs this, but the push of an older rollout may still arrive. Sent again once this one goes on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,16 @@ def decide(pushed: Pushed, attempt: Attempt, *, backoff: float) -> Verdict:
     """The delivery's next state.
 
     Only a read-back that shows our digests is `verified`. Whatever may have arrived without being read back is
-    `unknown`, and the next attempt reads before it sends.
+    `unknown`, and the next attempt reads before it sends. Where an older push may still arrive, a look alone proves
+    nothing to come: a rollout that is held has yet to push, and one that has ended says that it only read.
     """
     proof = pushed.read_back or (pushed.looked if not pushed.sent else None)
     if proof is not None and proof.outcome == Outcome.OK:
         if runs(proof, attempt.wanted):
+            if pushed.contested and not pushed.sent:
+                if attempt.unsent_as == DeliveryState.PENDING:
+                    return Verdict(DeliveryState.RETRYING, "contested", OVERTAKEN)
+                return Verdict(DeliveryState.VERIFIED, evidence=ONLY_READ)
             return Verdict(DeliveryState.VERIFIED, evidence=_evidence(pushed, attempt))
         if not attempt.may_send:
             return Verdict(attempt.unsent_as, evidence="Read back: the instance does not run this bundle.")

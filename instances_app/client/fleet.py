@@ -43,6 +43,7 @@ class Push:
     look_first: bool  # an earlier attempt may have arrived: read before sending
     wanted: Mapping[str, str]  # kind → full digest
     drain: Drain | None = None  # take it out of traffic meanwhile
+    contested: bool = False  # an older push may still arrive: what is only read may be overtaken by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Pushed:
     sent_at: float | None  # time.time() when the first body left
     finished_at: float
     drain: Drain | None = None
+    contested: bool = False  # as its job was
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,8 @@ class Fleet:
                         read_back = await line.request("GET", "config-version", last=True)
             if job.drain is not None:
                 await job.drain.end(line.request)
-        self._results.put(Pushed(job.key, looked, tuple(sent), read_back, sent_at, time.time(), job.drain))
+        now = time.time()
+        self._results.put(Pushed(job.key, looked, tuple(sent), read_back, sent_at, now, job.drain, job.contested))
 
     def _line(self, target: Target) -> _Line:
         return _Line(target, connect_timeout=self._connect, read_timeout=self._read)

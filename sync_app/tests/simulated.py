@@ -67,7 +67,7 @@ def carry_out(job: Push | Pushed, disk: Disk, end: str) -> tuple[Pushed, list[La
     if job.look_first or not job.bodies:
         looked = quiet or versions(disk.digests)
         if looked.outcome != Outcome.OK or shows(looked, job.wanted) or not job.bodies:
-            return Pushed(job.key, looked, (), None, None, now), []
+            return Pushed(job.key, looked, (), None, None, now, contested=job.contested), []
     (body,) = job.bodies
     late: list[Late] = []
     if end == "well":
@@ -79,4 +79,4 @@ def carry_out(job: Push | Pushed, disk: Disk, end: str) -> tuple[Pushed, list[La
         answer = quiet or {"rejects": NO, "lies": APPLIED}.get(end, TIMEOUT)
         late = [Late(disk, body)] if end == "late" else []
     read_back = versions(disk.digests) if answer.outcome == Outcome.OK else None
-    return Pushed(job.key, looked, (answer,), read_back, now, time.time()), late
+    return Pushed(job.key, looked, (answer,), read_back, now, time.time(), contested=job.contested), late

@@ -17,7 +17,7 @@ from instances_app import registry
 from instances_app.models import Instance
 from instances_app.plans import Plan
 from sync_app import blocklist, push, rollbacks, rollout_control, rollouts, waves
-from sync_app.models import Blocked, Cause, Rollout
+from sync_app.models import Blocked, Cause, Delivery, Rollout
 from sync_app.tests.attempts import work
 
 pytestmark = pytest.mark.django_db
@@ -145,3 +145,20 @@ def test_a_later_wave_is_not_sent_to_an_address_that_nobody_approved(cast: Cast)
     last.refresh_from_db()
     assert (last.state, last.code, last.sent_at) == ("failed", "address_changed", None)
     assert "propose it again" in last.error
+
+
+def test_neither_a_retry_nor_a_sync_is_sent_to_an_address_that_nobody_approved(cast: Cast) -> None:
+    rollout = rollouts.publish(approved(cast), actor=cast.olga)
+    work(rollout, lambda name: "rejected" if name == "i0" else "verified")
+    waves.advance(rollout.pk)
+    moved = Instance.objects.get(name="i0")
+    registry.change(moved, name="i0", base_url="http://127.0.0.1:1/elsewhere", labels={}, actor=cast.olga)
+
+    retry = rollouts.retry(rollout, actor=cast.olga)
+    push.run(retry.pk)
+    waves.advance(retry.pk)
+    sync = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC, instances=[moved.pk])
+    push.run(sync.pk)
+
+    sent = Delivery.objects.filter(rollout__in=[retry, sync])
+    assert set(sent.values_list("state", "code", "sent_at")) == {("failed", "address_changed", None)}

@@ -7,7 +7,7 @@ import pytest
 from console import testing
 from instances_app.client import Push
 from instances_app.models import Instance
-from sync_app import deliveries, rollouts, waves
+from sync_app import deliveries, push, rollout_control, rollouts, verdicts, waves
 from sync_app.models import Cause, Delivery, Rollout
 from sync_app.push import Payload
 from sync_app.tests.simulated import Disk, Late, carry_out
@@ -78,6 +78,63 @@ def test_what_was_given_up_on_and_arrives_late_does_not_overwrite_what_was_verif
     late.arrive()
 
     assert one.disk.holds(back.bundle.digests())
+
+
+def _read_while_paused() -> tuple[One, Rollout, Late]:
+    """The push of the last rollout was lost, and an older one may still arrive. The instance is read meanwhile."""
+    one = One()
+    given_up = one.publish(webhooks=WEBHOOKS)
+    Rollout.objects.filter(pk=given_up.pk).update(max_attempts=1)
+    (late,) = one.attempt(given_up, "late")
+    back = one.publish(webhooks=testing.text(testing.WEBHOOKS))  # as the instance still runs it
+    one.attempt(back, "lost")
+    assert state(back) == "unknown"
+    rollout_control.pause(back, actor=one.cast.olga)
+    one.attempt(back, "well")
+    return one, back, late
+
+
+def test_what_is_only_read_while_a_rollout_is_held_is_not_verified_where_an_older_push_may_still_arrive() -> None:
+    one, back, late = _read_while_paused()
+    assert state(back) == "retrying"
+    assert not deliveries.claim(back.pk, limit=1)  # reading it again would prove no more
+
+    late.arrive()
+    assert not one.disk.holds(back.bundle.digests())
+    rollout_control.resume(back, actor=one.cast.olga)
+    one.attempt(back, "well")
+
+    assert one.disk.holds(back.bundle.digests())
+    assert back.deliveries.get().evidence == "Read back after the push."
+
+
+def test_a_rollout_that_has_ended_says_that_it_only_read_where_an_older_push_may_still_arrive() -> None:
+    one, back, _ = _read_while_paused()
+    rollout_control.cancel(back, actor=one.cast.olga)
+    one.attempt(back, "well")
+    assert back.deliveries.get().evidence == verdicts.ONLY_READ
+
+
+def test_what_nobody_has_read_yet_is_remembered_over_any_number_of_rollouts() -> None:
+    one = One()
+    unread = one.publish(webhooks=WEBHOOKS)
+    (late,) = one.attempt(unread, "late")
+    other = testing.instance(one.cast.environment, "other")
+    back = testing.draft(one.cast.environment, actor=one.cast.olga, webhooks=testing.text(testing.WEBHOOKS))
+    rollouts.publish(back, actor=one.cast.olga, instances=[other.pk], supersede=True)
+    last = Rollout.objects.latest("pk")
+    rollout_control.cancel(last, actor=one.cast.olga)
+    for _ in range(push.REMEMBERED):
+        last = rollouts.start(one.cast.environment, actor=one.cast.olga, cause=Cause.SYNC, instances=[other.pk])
+        rollout_control.cancel(last, actor=one.cast.olga)
+    assert state(unread) == "unknown"
+    mine = Instance.objects.exclude(pk=other.pk).values_list("pk", flat=True)
+    again = rollouts.start(one.cast.environment, actor=one.cast.olga, cause=Cause.SYNC, instances=mine)
+    one.attempt(again, "well")
+
+    late.arrive()
+
+    assert one.disk.holds(again.bundle.digests())
 
 
 def test_where_the_last_push_was_verified_nothing_is_sent_twice() -> None:

@@ -127,9 +127,19 @@ def test_a_silence_makes_it_unknown_and_keeps_since_when() -> None:
     assert words(cast)["i0"] == "unknown"
     (silent,) = members(cast.environment)
     assert (silent.fresh, silent.is_open) == (False, False)
-    drifts.change(one(cast))
+    assert bundle is not None
+    drifts.see(one(cast), {**bundle.digests(), "webhooks": OTHER})
     (again,) = members(cast.environment)
     assert (again.since, again.is_open) == (before.since, True)
+
+
+def test_fleet_and_desk_agree_where_the_report_of_one_document_is_old() -> None:
+    cast = drifts.fleet(1)
+    old = timezone.now() - timedelta(hours=1)
+    Observation.objects.filter(kind="connections").update(since=old - timedelta(hours=1), seen_at=old)
+    drifts.change(one(cast))
+    (half,) = members(cast.environment)
+    assert (half.fresh, words(cast), drift.count(documents.desired(cast.environment))) == (False, {"i0": "unknown"}, 0)
 
 
 def test_retired_instances_and_environments_without_documents_have_no_drift() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -11,8 +12,9 @@ from django.utils import timezone
 
 from console import testing
 from console.errors import Refused
-from console.models import AuditEvent
-from instances_app import registry
+from console.models import AuditEvent, User
+from console.testing import Cast
+from instances_app import registry, selections
 from instances_app.client import Push, Pushed
 from instances_app.models import Instance
 from sync_app import deliveries, gates, maintenance, push, rollbacks, rollouts, waves
@@ -138,6 +140,52 @@ def test_where_it_is_protected_nobody_quiets_the_gate_of_their_own_rollout() -> 
     waves.advance(rollout.pk)
     rollout.refresh_from_db()
     assert (rollout.state, rollout.halt_reason) == ("halted", f"Wave 1: after the soak {ill} is degraded.")
+
+
+def test_where_it_is_protected_nobody_takes_what_was_tried_away_from_the_gate_of_their_own_rollout() -> None:
+    """A canary that is hard to reach would be skipped instead of being unreachable, and the gate would open."""
+    cast, rollout = begin(4, protected=True, waves=["2", "100%"])
+    work(rollout, lambda name: "verified" if name == "i0" else "refused")
+    hard = rollout.deliveries.get(state="retrying").instance
+    maintenance.begin(hard, reason="new disk", actor=cast.olga)  # who started it
+    look(rollout)
+    assert not waves.advance(rollout.pk).opened
+    assert states(rollout)[hard.name] == "retrying"
+
+    maintenance.end(hard, actor=cast.olga)
+    maintenance.begin(hard, reason="new disk", actor=cast.adam)
+    assert states(rollout)[hard.name] == "skipped"
+
+
+def _retire_one(cast: Cast, instance: Instance, actor: User) -> None:
+    registry.retire(instance, actor=actor)
+
+
+def _retire_many(cast: Cast, instance: Instance, actor: User) -> None:
+    selections.retire(cast.environment, [instance.pk], actor=actor)
+
+
+@pytest.mark.parametrize("retire", [_retire_one, _retire_many])
+def test_where_it_is_protected_nobody_opens_the_gate_of_their_own_rollout_by_retiring_an_ill_canary(
+    retire: Callable[[Cast, Instance, User], None],
+) -> None:
+    cast, rollout = begin(4, protected=True, waves=["2", "100%"])
+    work(rollout)
+    ill = gates.verified_instances(rollout)[0]
+    look(rollout, ill=ill.name)
+    retire(cast, ill, cast.olga)  # who started it
+    waves.advance(rollout.pk)
+    rollout.refresh_from_db()
+    assert (rollout.state, rollout.halt_reason) == ("halted", f"Wave 1: after the soak {ill} is degraded.")
+
+
+def test_somebody_else_retires_an_ill_canary_and_the_gate_opens() -> None:
+    cast, rollout = begin(4, protected=True, waves=["2", "100%"])
+    work(rollout)
+    ill = gates.verified_instances(rollout)[0]
+    look(rollout, ill=ill.name)
+    registry.retire(ill, actor=cast.adam)
+    assert waves.advance(rollout.pk).opened
 
 
 def test_a_gate_with_nobody_left_to_ask_halts() -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from console.models import AuditEvent
 from console.testing import Cast
-from instances_app import healing
+from instances_app import healing, registry
 from instances_app.freeze_models import Freeze
 from instances_app.healing import SelfHeal
 from instances_app.models import Observation
@@ -103,6 +103,17 @@ def test_one_report_is_not_enough() -> None:
     assert left(cast) == "it has been reported only once so far"
 
 
+def test_what_was_proven_at_another_address_counts_for_nothing() -> None:
+    """Whoever answers there now is not sent both documents because a host before it was trusted."""
+    cast = fleet(protected=True)
+    registry.change(one(cast), name="i0", base_url="http://127.0.0.1:1/elsewhere", labels={}, actor=cast.olga)
+    changed(cast)
+    assert left(cast) == "no delivery has proven the desired bundle there"
+    drifts.done(rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC))
+    changed(cast, digest=THIRD)
+    assert attempts.states(healed(cast)) == {"i0": "verified"}
+
+
 def test_what_is_there_is_read_first() -> None:
     cast = fleet()
     changed(cast)
@@ -180,6 +191,18 @@ def test_it_does_not_go_past_a_gate_that_said_no() -> None:
     assert halted.state == "halted"
     rollout_control.cancel(halted, actor=cast.olga)
     assert "halted, and nobody has decided to go on" in waits(cast)
+
+
+def test_a_repair_that_a_person_cancelled_is_not_started_again_before_a_person_starts_one() -> None:
+    cast = fleet()
+    changed(cast)
+    rollout = self_heal.run(cast.environment)
+    assert rollout is not None
+    rollout_control.cancel(rollout, actor=cast.olga)
+    assert "Somebody cancelled the repair" in waits(cast)
+    drifts.done(rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC))
+    changed(cast, digest=THIRD)
+    assert attempts.states(healed(cast)) == {"i0": "verified"}
 
 
 def test_a_blocked_bundle_is_never_sent() -> None:
