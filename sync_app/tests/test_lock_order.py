@@ -23,7 +23,9 @@ from instances_app import observations, registry, rosters, rules
 from instances_app.models import Instance
 from instances_app.observations import Sighting
 from instances_app.plans import Plan
-from sync_app import rollouts
+from sync_app import deliveries, rollouts
+from sync_app.models import Cause
+from sync_app.tests.attempts import attempt
 from sync_app.tests.attempts import change as changed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -169,3 +171,22 @@ def test_an_imported_fleet_and_one_of_it_that_is_registered_by_hand() -> None:
     )
     assert told == ("Line 4, other: http://other is managed already, under another name.", "")
     assert set(cast.environment.instances.values_list("name", flat=True)) == {"a", "other"}
+
+
+def test_a_batch_with_a_refused_token_and_a_round_of_questions() -> None:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    refusing, fine = (testing.instance(cast.environment, name) for name in ("refusing", "fine"))
+    rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
+    digests = rollout.bundle.digests()
+    results = [
+        (claim, attempt(claim, digests, "failed" if claim.instance_id == refusing.pk else "verified"))
+        for claim in deliveries.claim(rollout.pk, limit=2)
+    ]
+    assert queueing(
+        refusing,
+        lambda: observations.record(reports(refusing, fine)),
+        lambda: deliveries.record(rollout, results),
+    ) == ("", "")
+    refusing.refresh_from_db()
+    assert refusing.token_refused_at is not None
