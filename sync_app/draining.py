@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from console import live
 from instances_app.client import Drain, Fleet, Pushed, Stop, Undrain, Undrained, undrained
@@ -112,13 +112,15 @@ def settle(results: Iterable[tuple[Claim, Pushed]]) -> None:
 
 
 def owed() -> QuerySet[Delivery]:
-    """Whose instances may still be drained, with no worker at them."""
-    return Delivery.objects.filter(drained_since__isnull=False).exclude(state=DeliveryState.SENDING)
+    """Whose instances may still be drained, with no worker at them, be it one of another rollout."""
+    drained = Delivery.objects.filter(drained_since__isnull=False)
+    draining = drained.filter(instance=OuterRef("instance"), state=DeliveryState.SENDING)
+    return drained.exclude(state=DeliveryState.SENDING).exclude(Exists(draining))
 
 
 def left(rollout: Rollout) -> QuerySet[Delivery]:
-    """The same, of one rollout."""
-    return owed().filter(rollout=rollout)
+    """Those of one rollout, whoever is at them."""
+    return rollout.deliveries.filter(drained_since__isnull=False).exclude(state=DeliveryState.SENDING)
 
 
 def ask() -> int:

@@ -49,7 +49,9 @@ class Fleet:
                 pass
 
             def do_GET(self) -> None:
-                self.answer(200, {**fleet.digests.get(self.path.split("/")[1], {}), "health": "healthy"})
+                name = self.path.split("/")[1]
+                runs = fleet.digests.get(name, {})
+                self.answer(200, {**runs, "health": "healthy", "draining": name in fleet.drained})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -224,6 +226,45 @@ def test_what_is_held_while_it_waits_drained_is_not_pushed_and_is_undrained(
     waves.advance(rollout.pk)
     assert fleet.of("i0") == ["drain", "undrain"]
     assert (delivery(rollout).state, delivery(rollout).drained_since) == (state, None)
+
+
+def test_what_an_older_rollout_puts_back_into_traffic_meanwhile_is_not_pushed_to_but_drained_again(
+    fleet: Fleet,
+) -> None:
+    _, rollout = begin(fleet, drain_seconds=3)
+
+    def work() -> None:
+        with closing(connection):
+            push.run(rollout.pk)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert fleet.arrived.wait(10)
+    fleet.drained.clear()  # as the older one's undrain does
+    worker.join()
+    assert fleet.of("i0") == ["drain", "undrain"]
+    found = delivery(rollout)
+    assert (found.state, found.code, found.drained_since) == ("retrying", "back_in_traffic", None)
+    Delivery.objects.update(next_attempt_at=None)
+    push.run(rollout.pk)
+    assert fleet.of("i0")[2:] == ["drain", "config-update", "undrain"]
+    assert delivery(rollout).evidence == "Read back after the push. Drained around it."
+
+
+def test_beat_does_not_put_back_what_a_newer_rollout_is_just_drained_for(fleet: Fleet) -> None:
+    cast, older = begin(fleet)
+    fleet.fails["i0", "undrain"] = 500
+    push.run(older.pk)
+    assert draining.owed().exists()
+    newest = testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text(testing.WEBHOOKS))
+    newer = rollouts.publish(newest, actor=cast.olga, supersede=True)
+    (claim,) = deliveries.claim(newer.pk, limit=1, at_once=1)
+    able = {claim.instance_id: delivery(newer).instance.capabilities}
+    draining.Draining(newer, Plan.of(newer.plan)).intend([claim], able)
+    asked = list(fleet.asked)
+    assert draining.ask() == 0
+    assert fleet.asked == asked
+    assert draining.left(older).exists()
 
 
 def test_a_late_answer_of_beat_does_not_empty_the_intention_of_a_worker_that_came_after(fleet: Fleet) -> None:
