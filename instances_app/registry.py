@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,15 @@ from instances_app.models import Environment, Instance
 
 MACHINE_WRITTEN = {"environment", "token_sealed", *(field.name for field in Checked._meta.local_fields)}
 NAMED = 200  # instances in one audit event
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An instance's row, and the event that is still to be recorded of it."""
+
+    instance: Instance
+    action: str
+    data: dict[str, Any]
 
 
 def add_environment(name: str, *, protected: bool, actor: User | None) -> Environment:
@@ -44,6 +54,14 @@ def register(
     actor: User | None,
 ) -> Instance:
     """Add an instance; its token is sealed at once. Refuses an address or a name that is already managed."""
+    with transaction.atomic():
+        return record(add(environment, name=name, base_url=base_url, token=token, labels=labels), actor=actor)
+
+
+def add(
+    environment: Environment, *, name: str, base_url: str, token: str, labels: Mapping[str, str] | None = None
+) -> Written:
+    """The row alone, for whoever writes several: the events come last, because of the audit trail's lock."""
     if not token.strip():
         raise Refused("An instance needs its agent's token.")
     instance = Instance(
@@ -53,7 +71,7 @@ def register(
         token_sealed=seal(token.strip()),
         labels=dict(labels or {}),
     )
-    return _save(instance, "instance.registered", actor=actor)
+    return _save(instance, "instance.registered")
 
 
 def register_many(
@@ -95,6 +113,12 @@ def change(
 ) -> Instance:
     """Edit an instance; an empty token keeps the sealed one."""
     with transaction.atomic():
+        return record(edit(instance, name=name, base_url=base_url, labels=labels, token=token), actor=actor)
+
+
+def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, str], token: str = "") -> Written:
+    """The row alone, as `add`."""
+    with transaction.atomic():
         instance = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
         before = {"name": instance.name, "base_url": instance.base_url, "labels": instance.labels}
         instance.name, instance.base_url, instance.labels = (
@@ -106,7 +130,13 @@ def change(
             instance.moved_at = timezone.now()
         if token.strip():
             instance.token_sealed, instance.token_refused_at = seal(token.strip()), None
-        return _save(instance, "instance.changed", actor=actor, before=before, token_changed=bool(token.strip()))
+        return _save(instance, "instance.changed", before=before, token_changed=bool(token.strip()))
+
+
+def record(written: Written, *, actor: User | None) -> Instance:
+    instance = written.instance
+    audit.record(written.action, actor=actor, target=instance, base_url=instance.base_url, **written.data)
+    return instance
 
 
 def retire(instance: Instance, *, actor: User) -> Instance:
@@ -161,16 +191,15 @@ def _record_many(
         audit.record(action, actor=actor, target=environment, source=source, count=len(some), instances=some)
 
 
-def _save(instance: Instance, action: str, *, actor: User | None, **data: Any) -> Instance:
+def _save(instance: Instance, action: str, **data: Any) -> Written:
     try:
         with transaction.atomic():
             instance.clean_fields(exclude=MACHINE_WRITTEN)
             instance.save()
-            audit.record(action, actor=actor, target=instance, base_url=instance.base_url, **data)
     except IntegrityError as error:
         if "instance_base_url_once" in str(error):
             raise Refused(f"{instance.base_url} is managed already.") from None
         if "instance_name_once" in str(error):
             raise Refused(f"{instance.environment} has an instance named {instance.name} already.") from None
         raise
-    return instance
+    return Written(instance, action, data)

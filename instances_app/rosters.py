@@ -37,32 +37,47 @@ class Line:
 
 def read(environment: Environment, text: str) -> list[Line]:
     """What every line would do today; nothing is written. Refused says what is wrong with the file as a whole."""
+    return _lines(_rows(text), {one.name: one for one in environment.instances.active().defer("info")})
+
+
+def carry_out(environment: Environment, text: str, *, actor: User) -> list[Line]:
+    """Register the new ones and change the others, in one transaction; refused while one line is.
+
+    Everything is locked and written in one order, whatever that of the file is, and the events come last: whoever
+    checks or registers one of these instances meanwhile waits, or is waited for, and never both.
+    """
     rows = _rows(text)
-    known = {one.name: one for one in environment.instances.active().defer("info")}
+    with transaction.atomic():
+        named = environment.instances.active().filter(name__in=[row["name"] for _, row in rows]).defer("info")
+        known = {one.name: one for one in named.order_by("pk").select_for_update(no_key=True)}
+        lines = _lines(rows, known)
+        refused = [line for line in lines if line.deed == REFUSED]
+        if refused:
+            raise Refused(f"Line {refused[0].number}, {refused[0].name}: {refused[0].what}")
+        changes = sorted((line for line in lines if line.deed == CHANGE), key=lambda line: known[line.name].pk)
+        additions = sorted((line for line in lines if line.deed == ADD), key=lambda line: line.name)
+        written = {line.number: _write(environment, line, known.get(line.name)) for line in changes + additions}
+        for _, one in sorted(written.items()):
+            registry.record(one, actor=actor)
+    return lines
+
+
+def _write(environment: Environment, line: Line, instance: Instance | None) -> registry.Written:
+    facts = {"name": line.name, "base_url": line.base_url, "token": line.token}
+    try:
+        if instance is None:
+            return registry.add(environment, **facts, labels=line.labels)
+        return registry.edit(instance, **facts, labels=line.labels)
+    except (Refused, ValidationError) as error:
+        words = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+        raise Refused(f"Line {line.number}, {line.name}: {words}") from None
+
+
+def _lines(rows: Sequence[tuple[int, dict[str, str]]], known: dict[str, Instance]) -> list[Line]:
     urls = [row["base_url"] for _, row in rows]
     managed = dict(Instance.objects.active().filter(base_url__in=_clean(urls)).values_list("base_url", "pk"))
     taken: set[str] = set()
     return [_line(number, row, known.get(row["name"]), managed, taken) for number, row in rows]
-
-
-def carry_out(environment: Environment, text: str, *, actor: User) -> list[Line]:
-    """Register the new ones and change the others, in one transaction; refused while one line is."""
-    with transaction.atomic():
-        lines = read(environment, text)
-        refused = [line for line in lines if line.deed == REFUSED]
-        if refused:
-            raise Refused(f"Line {refused[0].number}, {refused[0].name}: {refused[0].what}")
-        known = {one.name: one for one in environment.instances.active()}
-        for line in lines:
-            facts = {"name": line.name, "base_url": line.base_url, "token": line.token}
-            try:
-                if line.deed == ADD:
-                    registry.register(environment, **facts, labels=line.labels, actor=actor)
-                elif line.deed == CHANGE:
-                    registry.change(known[line.name], **facts, labels=line.labels, actor=actor)
-            except ValidationError as error:
-                raise Refused(f"Line {line.number}, {line.name}: {' '.join(error.messages)}") from None
-    return lines
 
 
 def labels_text(labels: dict[str, str]) -> str:

@@ -159,8 +159,11 @@ def record(
     with transaction.atomic():
         _update(results, verdicts_, now)
         draining.settle(results)
-        observations.record(_sightings(results))
         refused = [claim.instance_id for (claim, _), v in zip(results, verdicts_, strict=True) if v.token_refused]
+        if refused:  # those that are seen and those that refuse together, in the order in which everybody locks them
+            batch = Instance.objects.filter(pk__in=[claim.instance_id for claim, _ in results]).order_by("pk")
+            list(batch.select_for_update(no_key=True).values_list("pk"))
+        observations.record(_sightings(results))
         if refused:
             Instance.objects.filter(pk__in=refused, token_refused_at=None).update(token_refused_at=now)
     live.ping(rollout.environment_id, f"rollout-{rollout.pk}", "fleet")

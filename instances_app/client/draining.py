@@ -8,6 +8,10 @@ from typing import Protocol
 from instances_app.client.replies import Outcome, Reply
 
 TRIES = 3  # at undraining, before it is left to the next worker
+# The undrain of an older rollout, or of somebody at the host, came in between.
+BACK_IN_TRAFFIC = Reply(
+    Outcome.BUSY, error="It was put back into traffic while it was drained for the push.", code="back_in_traffic"
+)
 # Answers to `drain` after which nothing is drained.
 NOT_DRAINED = {Outcome.UNREACHABLE, Outcome.REJECTED, Outcome.UNAUTHORISED, Outcome.WRONG_PROTOCOL}
 
@@ -36,7 +40,7 @@ class Drain:
         self._stop = stop
 
     async def begin(self, request: Request) -> Reply | None:
-        """Drain and wait. None: push now; else the reply that ends the attempt without a push."""
+        """Drain, wait, and see that it still is. None: push now; else the reply that ends the attempt unsent."""
         if not self.possible:
             return None
         reply = await request("POST", "drain", body=b"{}", last=True)  # it would not stay open while nothing is asked
@@ -45,10 +49,13 @@ class Drain:
             return reply
         self.used = True
         await asyncio.sleep(self.seconds)
-        if not self._stop.closed:
-            return None
-        self.held = True
-        return await request("GET", "config-version")
+        if self._stop.closed:
+            self.held = True
+            return await request("GET", "config-version")
+        info = await request("GET", "instance-info")
+        if info.outcome != Outcome.OK:
+            return info
+        return None if info.body.get("draining") is True else BACK_IN_TRAFFIC
 
     async def end(self, request: Request) -> None:
         """Undrain what may be drained."""

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -49,7 +50,9 @@ class Fleet:
                 pass
 
             def do_GET(self) -> None:
-                self.answer(200, {**fleet.digests.get(self.path.split("/")[1], {}), "health": "healthy"})
+                name = self.path.split("/")[1]
+                runs = fleet.digests.get(name, {})
+                self.answer(200, {**runs, "health": "healthy", "draining": name in fleet.drained})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -224,6 +227,71 @@ def test_what_is_held_while_it_waits_drained_is_not_pushed_and_is_undrained(
     waves.advance(rollout.pk)
     assert fleet.of("i0") == ["drain", "undrain"]
     assert (delivery(rollout).state, delivery(rollout).drained_since) == (state, None)
+
+
+def test_what_an_older_rollout_puts_back_into_traffic_meanwhile_is_not_pushed_to_but_drained_again(
+    fleet: Fleet,
+) -> None:
+    _, rollout = begin(fleet, drain_seconds=3)
+
+    def work() -> None:
+        with closing(connection):
+            push.run(rollout.pk)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert fleet.arrived.wait(10)
+    fleet.drained.clear()  # as the older one's undrain does
+    worker.join()
+    assert fleet.of("i0") == ["drain", "undrain"]
+    found = delivery(rollout)
+    assert (found.state, found.code, found.drained_since) == ("retrying", "back_in_traffic", None)
+    Delivery.objects.update(next_attempt_at=None)
+    push.run(rollout.pk)
+    assert fleet.of("i0")[2:] == ["drain", "config-update", "undrain"]
+    assert delivery(rollout).evidence == "Read back after the push. Drained around it."
+
+
+def test_beat_does_not_put_back_what_a_newer_rollout_is_just_drained_for(fleet: Fleet) -> None:
+    cast, older = begin(fleet)
+    fleet.fails["i0", "undrain"] = 500
+    push.run(older.pk)
+    assert draining.owed().exists()
+    newest = testing.draft(cast.environment, actor=cast.olga, webhooks=testing.text(testing.WEBHOOKS))
+    newer = rollouts.publish(newest, actor=cast.olga, supersede=True)
+    (claim,) = deliveries.claim(newer.pk, limit=1, at_once=1)
+    able = {claim.instance_id: delivery(newer).instance.capabilities}
+    draining.Draining(newer, Plan.of(newer.plan)).intend([claim], able)
+    asked = list(fleet.asked)
+    assert draining.ask() == 0
+    assert fleet.asked == asked
+    assert draining.left(older).exists()
+
+
+def test_those_that_never_come_back_keep_nobody_from_being_asked(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "BATCH", 2)
+    _, rollout = begin(fleet, 3)
+    fleet.fails.update({("i0", "undrain"): 500, ("i1", "undrain"): 500})
+    fleet.drained = {"i0", "i1", "i2"}
+    for number in range(3):
+        since = timezone.now() + timedelta(seconds=number)
+        rollout.deliveries.filter(instance__name=f"i{number}").update(drained_since=since)
+    until(lambda: draining.ask() == 2 and fleet.drained == {"i0", "i1"}, what="the last to be undrained")
+
+
+def test_a_retired_instance_is_not_asked_any_more_and_its_row_says_so(fleet: Fleet) -> None:
+    cast, rollout = begin(fleet)
+    fleet.fails["i0", "undrain"] = 500
+    push.run(rollout.pk)
+    registry.retire(delivery(rollout).instance, actor=cast.olga)
+    asked = list(fleet.asked)
+    assert draining.ask() == 0
+    assert fleet.asked == asked
+    assert not draining.left(rollout).exists()
+    client = Client()
+    client.force_login(cast.victor)
+    page = client.get(reverse("sync:rollout", args=[rollout.pk])).content.decode()
+    assert "retired while it was drained, so nobody asks it any more" in page
 
 
 def test_a_late_answer_of_beat_does_not_empty_the_intention_of_a_worker_that_came_after(fleet: Fleet) -> None:

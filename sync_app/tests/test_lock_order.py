@@ -6,15 +6,26 @@ waiting for that lock, would be a deadlock.
 
 from __future__ import annotations
 
+import threading
+from contextlib import closing
+from functools import partial
+
 import pytest
+from django.db import OperationalError, connection, transaction
 
 from configs_app import changes, comments
-from configs_app.tests.test_races import overlapping
+from configs_app.tests.test_races import Deed, overlapping
 from console import people, testing
+from console.errors import Refused
 from console.models import User
-from instances_app import registry, rules
+from console.testing_processes import until
+from instances_app import observations, registry, rosters, rules
+from instances_app.models import Instance
+from instances_app.observations import Sighting
 from instances_app.plans import Plan
-from sync_app import rollouts
+from sync_app import deliveries, rollouts
+from sync_app.models import Cause
+from sync_app.tests.attempts import attempt
 from sync_app.tests.attempts import change as changed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,6 +38,44 @@ def site_admin(name: str) -> User:
     found.is_superuser = True
     found.save()
     return found
+
+
+def queueing(row: Instance, first: Deed, second: Deed) -> tuple[str, str]:
+    """Begin both, one after the other, while somebody has locked the row, and let it go when both have come as far as
+    they can; what each was refused with, or how it broke.
+    """
+    told = ["", ""]
+
+    def go(place: int, deed: Deed) -> None:
+        with closing(connection):
+            try:
+                with transaction.atomic():
+                    deed()
+            except (Refused, OperationalError) as error:
+                told[place] = str(error)
+
+    threads = [threading.Thread(target=go, args=pair) for pair in ((0, first), (1, second))]
+    try:
+        with transaction.atomic():
+            Instance.objects.select_for_update().get(pk=row.pk)
+            for number, thread in enumerate(threads, start=1):
+                thread.start()
+                until(partial(has_come_far, thread, number), what="it to wait or to end")
+    finally:
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+    return told[0], told[1]
+
+
+def has_come_far(thread: threading.Thread, number: int) -> bool:
+    """It has ended, or so many transactions wait for locks that it is one of them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return not thread.is_alive() or cursor.fetchone()[0] == number
 
 
 def test_a_comment_and_an_approval() -> None:
@@ -79,3 +128,65 @@ def test_a_deed_of_a_site_admin_and_the_switching_off_of_somebody_else() -> None
         lambda: changes.open_draft(cast.environment, actor=boss),
         lambda: people.switch(cast.victor, on=False, actor=root),
     ) == ("", "")
+
+
+def reports(*instances: Instance) -> list[Sighting]:
+    return [Sighting(one.pk, {"webhooks": "a" * 64}) for one in instances]
+
+
+def test_an_imported_fleet_in_another_order_and_a_round_of_questions() -> None:
+    cast = testing.cast()
+    a, b = (testing.instance(cast.environment, name) for name in "ab")
+    file = f"name,base_url,labels\nb,{b.base_url},x=1\na,{a.base_url},x=1\n"
+    assert queueing(
+        a,
+        lambda: observations.record(reports(a, b)),
+        lambda: rosters.carry_out(cast.environment, file, actor=cast.olga),
+    ) == ("", "")
+    assert {one.labels["x"] for one in cast.environment.instances.all()} == {"1"}
+
+
+def test_an_imported_fleet_in_another_order_and_another_name_for_one_of_it() -> None:
+    cast = testing.cast()
+    a, b = (testing.instance(cast.environment, name) for name in "ab")
+    file = f"name,base_url,labels\nb,{b.base_url},x=1\na,{a.base_url},x=1\n"
+    told = queueing(
+        a,
+        lambda: registry.change(a, name="c", base_url=a.base_url, labels={}, actor=cast.olga),
+        lambda: rosters.carry_out(cast.environment, file, actor=cast.olga),
+    )
+    assert told == ("", f"Line 3, a: {a.base_url} is managed already, under another name.")
+    b.refresh_from_db()
+    assert b.labels == {}
+
+
+def test_an_imported_fleet_and_one_of_it_that_is_registered_by_hand() -> None:
+    cast = testing.cast()
+    a = testing.instance(cast.environment, "a")
+    file = f"name,base_url,token,labels\nnew,http://new,t,\na,{a.base_url},,x=1\nother,http://other,t,\n"
+    told = queueing(
+        a,
+        lambda: rosters.carry_out(cast.environment, file, actor=cast.olga),
+        lambda: testing.instance(cast.environment, "other", "http://other"),
+    )
+    assert told == ("Line 4, other: http://other is managed already, under another name.", "")
+    assert set(cast.environment.instances.values_list("name", flat=True)) == {"a", "other"}
+
+
+def test_a_batch_with_a_refused_token_and_a_round_of_questions() -> None:
+    cast = testing.cast()
+    testing.bundle(cast.environment)
+    refusing, fine = (testing.instance(cast.environment, name) for name in ("refusing", "fine"))
+    rollout = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
+    digests = rollout.bundle.digests()
+    results = [
+        (claim, attempt(claim, digests, "failed" if claim.instance_id == refusing.pk else "verified"))
+        for claim in deliveries.claim(rollout.pk, limit=2)
+    ]
+    assert queueing(
+        refusing,
+        lambda: observations.record(reports(refusing, fine)),
+        lambda: deliveries.record(rollout, results),
+    ) == ("", "")
+    refusing.refresh_from_db()
+    assert refusing.token_refused_at is not None
