@@ -97,7 +97,9 @@ def retire_many(
     with transaction.atomic():
         active = environment.instances.active().filter(pk__in=instances).order_by("pk")
         gone = list(active.select_for_update(no_key=True))
-        Instance.objects.filter(pk__in=[instance.pk for instance in gone]).update(retired_at=timezone.now())
+        Instance.objects.filter(pk__in=[instance.pk for instance in gone]).update(
+            retired_at=timezone.now(), retired_by=actor
+        )
         _record_many("source.instances_retired", environment, gone, actor=actor, source=source)
     return gone
 
