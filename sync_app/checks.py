@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 from django.conf import settings
-from django.db import connection
 
 from console import live
 from instances_app import observations
 from instances_app.client import Fleet, Look, Looked, Outcome
 from instances_app.models import Instance
-from sync_app import heartbeat
+from sync_app import heartbeat, turn_lock
 
 ROUND_LOCK = 0x57434B4C  # one round of everything at a time; the next beat comes anyway
 FLUSH_SECONDS = 0.25
@@ -28,12 +27,8 @@ def run(environment_id: int | None = None) -> int:
     instances = Instance.objects.active().order_by("pk")
     if environment_id is not None:
         return _round(instances.filter(environment_id=environment_id))
-    if not _try_lock():
-        return 0
-    try:
-        return _round(instances)
-    finally:
-        _unlock()
+    with turn_lock.alone(ROUND_LOCK) as is_ours:
+        return _round(instances) if is_ours else 0
 
 
 def _round(instances: Iterable[Instance]) -> int:
@@ -69,15 +64,3 @@ def ask(instances: Iterable[Instance], heard: Counter[int] | None = None) -> int
     for environment_id in touched:
         live.ping(environment_id, "fleet")
     return answered
-
-
-def _try_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [ROUND_LOCK])
-        row = cursor.fetchone()
-    return bool(row and row[0])
-
-
-def _unlock() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_unlock(%s)", [ROUND_LOCK])
