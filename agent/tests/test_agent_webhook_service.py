@@ -16,6 +16,7 @@ import pytest
 
 from tests.parts import NEW, OLD, TOKEN, Client, held, lay, nothing, pair, single
 from webhook_agent.adapters import webhook_service
+from webhook_agent.host import QUOTES
 
 UPDATE = "/admin/config-update"
 
@@ -203,4 +204,4 @@ async def test_a_validators_words_do_not_give_away_what_a_placeholder_stands_for
 ) -> None:
     document = {"x": {"module": "{$vault:kv/known#password}"}}
     answer = await client(manager).post(UPDATE, single("webhooks", document, dry_run=True))
-    assert answer.json["error"] == "Webhook 'x' uses unknown module '…'"
+    assert answer.json["error"] == QUOTES

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ log = logging.getLogger("webhook_agent")
 
 MAX_REASON = 500  # characters of a host's reason that are passed on
 RESOLVE_SECONDS = 5.0  # the longest that a host is given to say what it can resolve
-_SHORTEST_HIDDEN = 3  # characters of a variable's value; a shorter one would take pieces out of words
+QUOTES = "The host's reason quotes what a placeholder stands for here, so it is only in the instance's log."
+_SHORTEST_HIDDEN = 3  # characters of such a value; a shorter one stands in many words
 
 Reload = Callable[[tuple[str, ...]], Any]
 Validate = Callable[[str, Document], Any]
@@ -53,14 +55,14 @@ class Host:
         """Raises Rejected, also when the validator itself breaks: an unjudged document is not written.
 
         A host that resolves placeholders may quote what they stand for. Whoever can send a document could so read any
-        variable here; so the values of those that it names are taken out of the reason.
+        variable here; so a reason that quotes one of those that it names is not told.
         """
         if self._validate is None:
             return
         try:
             await _call(self._validate, kind, document)
         except Rejected as refusal:
-            raise Rejected(self._clean(refusal.reason, hidden=_values(document))) from None
+            raise Rejected(self._clean(refusal.reason, values=_values(document))) from None
         except Exception as error:
             log.exception("The host's validator broke on a %s document.", kind)
             raise Rejected(f"The host's validator broke ({type(error).__name__}).") from None
@@ -107,19 +109,35 @@ class Host:
         said = said if isinstance(said, Mapping) else {}
         return {**told, **{name: said[name] for name in names if isinstance(said.get(name), bool)}}
 
-    def _clean(self, reason: object, *, hidden: Iterable[str] = ()) -> str:
-        text = " ".join(str(reason).split())
-        for secret in [*self._hidden, *sorted(hidden, key=len, reverse=True)]:
+    def _clean(self, reason: object, *, values: Iterable[str] = ()) -> str:
+        text = unquoted(str(reason), values)
+        for secret in self._hidden:
             text = text.replace(secret, "…")
-        text = "".join(character if character.isprintable() else "?" for character in text)
-        return text[:MAX_REASON] or "The host gave no reason."
+        return _printable(text)[:MAX_REASON] or "The host gave no reason."
+
+
+def unquoted(reason: str, values: Iterable[str]) -> str:
+    """The reason on one line; QUOTES for one with one of these values in it, in whatever case.
+
+    Taking out the value alone would confirm it to whoever sends guesses beside it. The log has the rest of the reason.
+    """
+    text = found = " ".join(reason.split())
+    for value in sorted({" ".join(value.split()) for value in values}, key=len, reverse=True):
+        if len(value) >= _SHORTEST_HIDDEN:
+            found = re.sub(re.escape(value), "…", found, flags=re.IGNORECASE)
+    if found == text:
+        return text
+    log.warning("A reason that quotes what a placeholder stands for: %s", _printable(found))
+    return QUOTES
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _values(document: Document) -> set[str]:
-    """What the variables that a document names stand for here, as they are and on one line."""
-    found = {_variable(name) for name in placeholders.names(document, most=None)[0]}
-    found |= {" ".join(value.split()) for value in found}
-    return {value for value in found if len(value) >= _SHORTEST_HIDDEN}
+    """What the variables that a document names stand for here."""
+    return {_variable(name) for name in placeholders.names(document, most=None)[0]}
 
 
 def _variable(name: str) -> str:

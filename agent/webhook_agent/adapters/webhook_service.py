@@ -9,7 +9,7 @@ The service's config manager does the loading. What this works round:
   refused all the same is put back and loaded again (the agent does that).
 - Its admin endpoint hides the reason of a refusal; the result inside the process has it.
 - With its etcd backend a reload answers success and does nothing. That is refused here.
-- Its validators quote what placeholders stand for. Those values are taken out of the reasons.
+- Its validators quote what placeholders stand for. Reasons that do are not told.
 - A file that fails validation at start leaves it "healthy" with no webhooks at all. That is reported here.
 
 Everything is looked up when it is needed: the config manager exists once the service has started.
@@ -30,7 +30,7 @@ from typing import Any
 from webhook_agent.app import ConfigAgent
 from webhook_agent.boot import boot_guard
 from webhook_agent.errors import Rejected, ReloadFailed
-from webhook_agent.host import RESOLVE_SECONDS
+from webhook_agent.host import RESOLVE_SECONDS, unquoted
 from webhook_agent.http import App
 from webhook_agent.protocol import KINDS, Document
 
@@ -43,7 +43,6 @@ _FILES = {
     "connections": ("CONNECTIONS_CONFIG_FILE", "connections.json"),
 }
 _ORDER = ("connections", "webhooks")  # a webhook may name a connection
-_SHORTEST_HIDDEN = 3  # characters of a value that is taken out of a reason
 _ETCD = "This instance takes its configuration from etcd; pushing files to it has no effect."
 
 
@@ -103,7 +102,7 @@ class WebhookService:
             raise Rejected(f"A placeholder cannot be resolved: {error}") from None
         reason = await _judged(manager, kind, resolved)
         if reason:
-            raise Rejected(_without(reason, _substituted(document, resolved)))
+            raise Rejected(unquoted(reason, _substituted(document, resolved)))
 
     def can_resolve(self, names: Sequence[str]) -> dict[str, bool]:
         """Whether the service's loader finds a value for each reference to Vault. The values go nowhere."""
@@ -157,13 +156,6 @@ def _substituted(written: Any, resolved: Any) -> Iterator[str]:
         yield resolved
         literal = re.split(r"[^\w.-]+", written) if isinstance(written, str) else []
         yield from (piece for piece in re.split(r"[^\w.-]+", resolved) if piece not in literal)
-
-
-def _without(reason: str, values: Iterator[str]) -> str:
-    for value in sorted({" ".join(value.split()) for value in values}, key=len, reverse=True):
-        if len(value) >= _SHORTEST_HIDDEN:
-            reason = re.sub(re.escape(value), "…", reason, flags=re.IGNORECASE)
-    return reason
 
 
 async def _judged(manager: Any, kind: str, entries: Document) -> str:
