@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from webhook_agent import placeholders
@@ -38,12 +40,15 @@ class Host:
         started: Started | None = None,
         can_resolve: CanResolve | None = None,
         hidden: Iterable[str] = (),
+        paths: Iterable[Path] = (),
     ) -> None:
-        """`hidden` are strings (paths, tokens) that no reason may carry to the wire."""
+        """`hidden` are strings (paths, tokens) that no reason may carry to the wire; `paths` those of the documents."""
         self._reload = reload
         self._validate = validate
         self._started = started
         self._can_resolve = can_resolve
+        self._paths = tuple(paths)
+        self._refused: set[str] = set()  # what variables stand for, of the files it refused last
         self._hidden = sorted({text for text in hidden if len(text) > 1}, key=len, reverse=True)
 
     @property
@@ -72,7 +77,7 @@ class Host:
         try:
             await _call(self._reload, tuple(kinds))
         except ReloadFailed as failure:
-            raise ReloadFailed(self._clean(failure.reason)) from None
+            raise ReloadFailed(await self._clean_of_files(failure.reason)) from None
         except Exception as error:
             log.exception("The host broke while loading its documents.")
             raise ReloadFailed(f"The host broke while loading ({type(error).__name__}).") from None
@@ -84,7 +89,7 @@ class Host:
         try:
             await _call(self._started)
         except ReloadFailed as failure:
-            return self._clean(failure.reason)
+            return await self._clean_of_files(failure.reason)
         except Exception as error:
             log.exception("Asking the host whether it has loaded its documents failed.")
             return f"The host broke while starting ({type(error).__name__})."
@@ -108,6 +113,14 @@ class Host:
             return {}
         said = said if isinstance(said, Mapping) else {}
         return {**told, **{name: said[name] for name in names if isinstance(said.get(name), bool)}}
+
+    async def _clean_of_files(self, reason: object) -> str:
+        """What a host says of the files it loads is as little told as what its validator says, when it quotes.
+
+        Once the previous files are back, it may still speak of those it refused.
+        """
+        before, self._refused = self._refused, await asyncio.to_thread(_values_on_disk, self._paths)
+        return self._clean(reason, values=before | self._refused)
 
     def _clean(self, reason: object, *, values: Iterable[str] = ()) -> str:
         text = unquoted(str(reason), values)
@@ -138,6 +151,20 @@ def _printable(text: str) -> str:
 def _values(document: Document) -> set[str]:
     """What the variables that a document names stand for here."""
     return {_variable(name) for name in placeholders.names(document, most=None)[0]}
+
+
+def _values_on_disk(paths: Iterable[Path]) -> set[str]:
+    found: set[str] = set()
+    for path in paths:
+        try:
+            text = path.read_text("utf-8", "replace")
+        except OSError:
+            continue
+        try:
+            found |= _values(json.loads(text))
+        except (ValueError, RecursionError):
+            found |= _values({"": text})  # broken, and named in it all the same
+    return found
 
 
 def _variable(name: str) -> str:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import os
 import re
 import sys
@@ -86,9 +87,9 @@ class WebhookService:
         """Raises ReloadFailed when the service came up without its configuration, with the reason."""
         manager = self._manager()
         for kind in _ORDER:
-            reason = await _judged(manager, kind, getattr(manager.provider, _LOADED[kind])())
+            reason = await _judged(manager, kind, _loaded(manager, kind))
             if reason:
-                raise ReloadFailed(f"{kind}: {reason}")
+                raise ReloadFailed(f"{kind}: {unquoted(reason, await _behind(manager, kind))}")
 
     async def validate(self, kind: str, document: Document) -> None:
         """Raises Rejected with the validator's reason, or with why placeholders cannot be resolved."""
@@ -126,7 +127,8 @@ class WebhookService:
             if kind in kinds:
                 result = await getattr(manager, _RELOAD[kind])()
                 if not result.success:
-                    raise ReloadFailed(result.error or f"The service refused {kind} without a reason.")
+                    reason = result.error or f"The service refused {kind} without a reason."
+                    raise ReloadFailed(unquoted(reason, await _behind(manager, kind)))
 
     def _manager(self) -> Any:
         manager = getattr(self._app.state, "config_manager", None)
@@ -142,6 +144,20 @@ def _resolver(manager: Any) -> Callable[[Any], Any]:
     # By the name under which the manager itself imported it.
     found: Callable[[Any], Any] = getattr(sys.modules[type(manager).__module__], "load_env_vars")  # noqa: B009
     return found
+
+
+def _loaded(manager: Any, kind: str) -> Any:
+    """What the provider holds of a file, placeholders resolved; also of one that was refused."""
+    return getattr(manager.provider, _LOADED[kind])()
+
+
+async def _behind(manager: Any, kind: str) -> list[str]:
+    """What the placeholders of a file stand for in what was loaded from it."""
+    try:
+        written = json.loads(await asyncio.to_thread(_path(kind).read_bytes))
+        return list(_substituted(written, _loaded(manager, kind)))
+    except (OSError, ValueError, RecursionError):  # then nothing of it was loaded
+        return []
 
 
 def _substituted(written: Any, resolved: Any) -> Iterator[str]:
