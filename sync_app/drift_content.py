@@ -34,6 +34,7 @@ KEYS = 6  # that are named of one entry
 def read(drift: Drift, instances: Iterable[Instance]) -> LiveCopy:
     """Ask these, one after the other, until one hands it over; the copy that is kept. No transaction may be open."""
     chosen = list(instances)
+    Drift.objects.filter(pk=drift.pk).update(tried_at=timezone.now())  # before: whoever asks next, asks for another one
     problem = "Of the instances that run it none has been heard of lately."
     if chosen:
         problem = "None of them hands over its documents: their agents cannot, or are told not to."
@@ -44,7 +45,7 @@ def read(drift: Drift, instances: Iterable[Instance]) -> LiveCopy:
         problem = _problem(instance, drift, reply)
         if not problem:
             return _keep(drift, instance, reply.text)
-    Drift.objects.filter(pk=drift.pk).update(tried_at=timezone.now(), read_error=problem[:500])
+    Drift.objects.filter(pk=drift.pk).update(read_error=problem[:500])
     raise Refused(problem)
 
 
@@ -131,7 +132,7 @@ def _problem(instance: Instance, drift: Drift, reply: client.Reply) -> str:
 
 def _keep(drift: Drift, instance: Instance, text: str) -> LiveCopy:
     with transaction.atomic():
-        Drift.objects.filter(pk=drift.pk).update(tried_at=timezone.now(), read_error="")
+        Drift.objects.filter(pk=drift.pk).update(read_error="")
         copy, _ = LiveCopy.objects.get_or_create(
             drift=drift, defaults={"text_sealed": seal(text), "instance": instance}
         )

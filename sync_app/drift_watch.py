@@ -1,7 +1,8 @@
 """Beat's turn at drift: note what is new and what is over, keep a copy of what is there, let self-heal work.
 
-Running it twice at once changes nothing: what is written, is written under the environment's lock, and the desk reads
-the observations themselves.
+One turn at a time: an instance that answers slowly holds up this one and not every worker. Running it twice at once
+would change nothing: what is written, is written under the environment's lock, and the desk reads the observations
+themselves.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from configs_app import documents
 from console import audit, live
 from console.errors import Refused
 from instances_app.models import Environment, Instance
-from sync_app import drift, drift_content, self_heal
+from sync_app import drift, drift_content, self_heal, turn_lock
 from sync_app.drift import Group
 from sync_app.models import Drift
 
 logger = logging.getLogger(__name__)
 
+TURN_LOCK = 0x57434446  # the next beat comes anyway
 READS = 3  # contents of one environment that a turn asks for
 ASKED = 3  # instances that are asked for one content, until one hands it over
 NAMED = 20  # instances in one audit event
@@ -30,12 +32,15 @@ SEPARATE = 5  # new contents of one turn that are told one by one
 
 
 def turn() -> None:
-    """Every environment, one after the other."""
-    for environment in Environment.objects.all():
-        for found in note(environment):
-            keep(found)
-        self_heal.run(environment)
-    drift_content.forget_old()
+    """Every environment, one after the other. One that finds another turn at work does nothing."""
+    with turn_lock.alone(TURN_LOCK) as is_ours:
+        if not is_ours:
+            return
+        for environment in Environment.objects.all():
+            for found in note(environment):
+                keep(found)
+            self_heal.run(environment)
+        drift_content.forget_old()
 
 
 def note(environment: Environment) -> list[Drift]:

@@ -113,7 +113,7 @@ async def test_a_refusal_tells_it_too(service: Service) -> None:
     assert (await ready(service))["validator"] is False
 
 
-async def test_what_a_variable_stands_for_is_taken_out_of_a_validators_words(service: Service) -> None:
+async def test_a_validators_words_are_not_told_when_they_quote_what_a_variable_stands_for(service: Service) -> None:
     """Else whoever may send a document could read any variable of the host, and without sending anything for real."""
 
     def validate(kind: str, document: dict[str, Any]) -> None:
@@ -122,7 +122,20 @@ async def test_what_a_variable_stands_for_is_taken_out_of_a_validators_words(ser
     answer = await client_for(service, validate=validate).post(
         UPDATE, single("webhooks", {"orders": {"module": "{$WA_TOKEN}"}}, dry_run=True)
     )
-    assert answer.json["error"] == "Unknown module '…' in orders"
+    assert answer.json["error"] == host.QUOTES
+
+
+async def test_guesses_beside_a_placeholder_do_not_learn_which_of_them_is_right(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    def validate(kind: str, document: dict[str, Any]) -> None:
+        raise Rejected(f"These entries are wrong: {', '.join(document)}")
+
+    guesses = {f"n1o2p3-{os.environ['WA_TOKEN']}": {}, "another-guess": {}, "x": {"module": "{$WA_TOKEN}"}}
+    answer = await client_for(service, validate=validate).post(UPDATE, single("webhooks", guesses, dry_run=True))
+    assert answer.json["error"] == host.QUOTES
+    assert "another-guess" in caplog.text
+    assert os.environ["WA_TOKEN"] not in caplog.text
 
 
 async def test_the_number_of_names_is_bounded(service: Service) -> None:

@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.parts import NEW, OLD, TOKEN, Client, Service, agent_for, client_for, lay, nothing, pair, single
-from webhook_agent import __version__, protocol
+from webhook_agent import ReloadFailed, __version__, protocol
+from webhook_agent.host import QUOTES
 
 WEBHOOKS, CONNECTIONS = (protocol.digest(OLD[kind]) for kind in protocol.KINDS)
 
@@ -143,6 +146,25 @@ async def test_a_host_that_started_without_its_files_reports_no_version(service:
     answer = await client.post("/admin/config-update", single("webhooks", OLD["webhooks"]))
     assert answer.json["outcome"] == "applied"
     assert (await client.get("/admin/instance-info")).json["health"] == "healthy"
+
+
+async def test_nothing_a_host_says_of_its_files_gives_away_what_a_variable_stands_for(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WA_PASSWORD", "hunter2-the-value")
+
+    def refuse(*_: object) -> None:
+        raise ReloadFailed("invalid password 'hunter2-the-value' in db")
+
+    lay(service.folder, {"connections": {"db": {"type": "postgresql", "password": "{$WA_PASSWORD}"}}})
+    client = client_for(service, reload=refuse, started=refuse)
+    assert (await client.get("/admin/instance-info")).json["health_reason"] == QUOTES
+    assert (await client.post("/admin/reload-config")).json["error"] == QUOTES
+    lay(service.folder)
+    document = {"db": {"type": "postgresql", "password": "{$WA_PASSWORD}"}}
+    pushed = await client.post("/admin/config-update", single("connections", document))
+    assert (pushed.json["outcome"], pushed.json["error"]) == ("rolled_back", QUOTES)
+    assert "hunter2" not in pushed.body.decode()  # nor what it says of the previous files
 
 
 async def test_config_gives_the_bytes_on_disk(client: Client, service: Service) -> None:

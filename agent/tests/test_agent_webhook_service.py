@@ -16,6 +16,7 @@ import pytest
 
 from tests.parts import NEW, OLD, TOKEN, Client, held, lay, nothing, pair, single
 from webhook_agent.adapters import webhook_service
+from webhook_agent.host import QUOTES
 
 UPDATE = "/admin/config-update"
 
@@ -203,4 +204,13 @@ async def test_a_validators_words_do_not_give_away_what_a_placeholder_stands_for
 ) -> None:
     document = {"x": {"module": "{$vault:kv/known#password}"}}
     answer = await client(manager).post(UPDATE, single("webhooks", document, dry_run=True))
-    assert answer.json["error"] == "Webhook 'x' uses unknown module '…'"
+    assert answer.json["error"] == QUOTES
+
+
+async def test_nor_do_its_words_about_the_files_it_loads(folder: Path, manager: Manager) -> None:
+    lay(folder, {"webhooks": {"x": {"module": "{$vault:kv/known#password}"}}})
+    reloaded = await client(manager).post("/admin/reload-config")
+    assert (reloaded.status, reloaded.json["error"]) == (422, QUOTES)
+    info = (await client(Manager(Provider(folder))).get("/admin/instance-info")).json
+    assert (info["health"], info["health_reason"]) == ("degraded", f"webhooks: {QUOTES}")
+    lay(folder, OLD)

@@ -94,6 +94,7 @@ class ConfigAgent:
             started=started,
             can_resolve=can_resolve,
             hidden=_hidden(tokens, paths, folder),
+            paths=paths.values(),
         )
         self._prefix = prefix
         self._host = host

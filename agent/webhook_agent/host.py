@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from webhook_agent import placeholders
@@ -17,7 +20,8 @@ log = logging.getLogger("webhook_agent")
 
 MAX_REASON = 500  # characters of a host's reason that are passed on
 RESOLVE_SECONDS = 5.0  # the longest that a host is given to say what it can resolve
-_SHORTEST_HIDDEN = 3  # characters of a variable's value; a shorter one would take pieces out of words
+QUOTES = "The host's reason quotes what a placeholder stands for here, so it is only in the instance's log."
+_SHORTEST_HIDDEN = 3  # characters of such a value; a shorter one stands in many words
 
 Reload = Callable[[tuple[str, ...]], Any]
 Validate = Callable[[str, Document], Any]
@@ -36,12 +40,15 @@ class Host:
         started: Started | None = None,
         can_resolve: CanResolve | None = None,
         hidden: Iterable[str] = (),
+        paths: Iterable[Path] = (),
     ) -> None:
-        """`hidden` are strings (paths, tokens) that no reason may carry to the wire."""
+        """`hidden` are strings (paths, tokens) that no reason may carry to the wire; `paths` those of the documents."""
         self._reload = reload
         self._validate = validate
         self._started = started
         self._can_resolve = can_resolve
+        self._paths = tuple(paths)
+        self._refused: set[str] = set()  # what variables stand for, of the files it refused last
         self._hidden = sorted({text for text in hidden if len(text) > 1}, key=len, reverse=True)
 
     @property
@@ -53,14 +60,14 @@ class Host:
         """Raises Rejected, also when the validator itself breaks: an unjudged document is not written.
 
         A host that resolves placeholders may quote what they stand for. Whoever can send a document could so read any
-        variable here; so the values of those that it names are taken out of the reason.
+        variable here; so a reason that quotes one of those that it names is not told.
         """
         if self._validate is None:
             return
         try:
             await _call(self._validate, kind, document)
         except Rejected as refusal:
-            raise Rejected(self._clean(refusal.reason, hidden=_values(document))) from None
+            raise Rejected(self._clean(refusal.reason, values=_values(document))) from None
         except Exception as error:
             log.exception("The host's validator broke on a %s document.", kind)
             raise Rejected(f"The host's validator broke ({type(error).__name__}).") from None
@@ -70,7 +77,7 @@ class Host:
         try:
             await _call(self._reload, tuple(kinds))
         except ReloadFailed as failure:
-            raise ReloadFailed(self._clean(failure.reason)) from None
+            raise ReloadFailed(await self._clean_of_files(failure.reason)) from None
         except Exception as error:
             log.exception("The host broke while loading its documents.")
             raise ReloadFailed(f"The host broke while loading ({type(error).__name__}).") from None
@@ -82,7 +89,7 @@ class Host:
         try:
             await _call(self._started)
         except ReloadFailed as failure:
-            return self._clean(failure.reason)
+            return await self._clean_of_files(failure.reason)
         except Exception as error:
             log.exception("Asking the host whether it has loaded its documents failed.")
             return f"The host broke while starting ({type(error).__name__})."
@@ -107,19 +114,57 @@ class Host:
         said = said if isinstance(said, Mapping) else {}
         return {**told, **{name: said[name] for name in names if isinstance(said.get(name), bool)}}
 
-    def _clean(self, reason: object, *, hidden: Iterable[str] = ()) -> str:
-        text = " ".join(str(reason).split())
-        for secret in [*self._hidden, *sorted(hidden, key=len, reverse=True)]:
+    async def _clean_of_files(self, reason: object) -> str:
+        """What a host says of the files it loads is as little told as what its validator says, when it quotes.
+
+        Once the previous files are back, it may still speak of those it refused.
+        """
+        before, self._refused = self._refused, await asyncio.to_thread(_values_on_disk, self._paths)
+        return self._clean(reason, values=before | self._refused)
+
+    def _clean(self, reason: object, *, values: Iterable[str] = ()) -> str:
+        text = unquoted(str(reason), values)
+        for secret in self._hidden:
             text = text.replace(secret, "…")
-        text = "".join(character if character.isprintable() else "?" for character in text)
-        return text[:MAX_REASON] or "The host gave no reason."
+        return _printable(text)[:MAX_REASON] or "The host gave no reason."
+
+
+def unquoted(reason: str, values: Iterable[str]) -> str:
+    """The reason on one line; QUOTES for one with one of these values in it, in whatever case.
+
+    Taking out the value alone would confirm it to whoever sends guesses beside it. The log has the rest of the reason.
+    """
+    text = found = " ".join(reason.split())
+    for value in sorted({" ".join(value.split()) for value in values}, key=len, reverse=True):
+        if len(value) >= _SHORTEST_HIDDEN:
+            found = re.sub(re.escape(value), "…", found, flags=re.IGNORECASE)
+    if found == text:
+        return text
+    log.warning("A reason that quotes what a placeholder stands for: %s", _printable(found))
+    return QUOTES
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _values(document: Document) -> set[str]:
-    """What the variables that a document names stand for here, as they are and on one line."""
-    found = {_variable(name) for name in placeholders.names(document, most=None)[0]}
-    found |= {" ".join(value.split()) for value in found}
-    return {value for value in found if len(value) >= _SHORTEST_HIDDEN}
+    """What the variables that a document names stand for here."""
+    return {_variable(name) for name in placeholders.names(document, most=None)[0]}
+
+
+def _values_on_disk(paths: Iterable[Path]) -> set[str]:
+    found: set[str] = set()
+    for path in paths:
+        try:
+            text = path.read_text("utf-8", "replace")
+        except OSError:
+            continue
+        try:
+            found |= _values(json.loads(text))
+        except (ValueError, RecursionError):
+            found |= _values({"": text})  # broken, and named in it all the same
+    return found
 
 
 def _variable(name: str) -> str:

@@ -16,9 +16,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from webhook_agent import protocol
+
 ANSWER_LIMIT = 256 * 1024
 STATS_LIMIT = 4 * 1024 * 1024  # a line for each webhook
 DOCUMENT_LIMIT = 16 * 1024 * 1024
+DEEPEST = 50  # nested objects and arrays; an agent needs four, and the database's driver cannot write a thousand
 LONGEST_RETRY_AFTER = 300.0
 CODE = re.compile(r"\A[a-z_]{1,40}\Z")
 NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -117,6 +120,8 @@ def _object(content: bytes) -> dict[str, Any]:
     try:
         text = content.decode("utf-8", "replace")  # as RFC 8259 has it
         body = json.loads(text, parse_float=_float, parse_constant=_float)
+        if isinstance(body, dict) and text.count("{") + text.count("[") > DEEPEST:
+            protocol.check_depth(body, DEEPEST)
         if "\\u" in text:
             body = _storable(body)
     except (ValueError, RecursionError):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
+from typing import Any, Self
 
 import httpx
 
@@ -14,6 +18,7 @@ from instances_app.client.replies import Outcome, Reply, Target, silent
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
+TOTAL_SECONDS = 30.0  # from the first word to the last; the two above are for one step each
 
 
 def info(target: Target) -> Reply:
@@ -45,8 +50,18 @@ def _client() -> httpx.Client:
 
 def _get(target: Target, path: str, *, limit: int = replies.ANSWER_LIMIT, whole: bool = False) -> Reply:
     started = time.monotonic()
+    with _Deadline() as deadline:
+        reply = _asked(target, path, deadline, limit=limit, whole=whole, started=started)
+    if deadline.passed:  # whatever there is of an answer may be half of it
+        text = f"No complete answer within {TOTAL_SECONDS:.0f} seconds."
+        return silent(Outcome.UNKNOWN, "read_timeout", text, started=started)
+    return reply
+
+
+def _asked(target: Target, path: str, deadline: _Deadline, *, limit: int, whole: bool, started: float) -> Reply:
+    extensions = {"trace": deadline.watch}
     try:
-        with _client().stream("GET", target.url(path), headers=target.headers()) as response:
+        with _client().stream("GET", target.url(path), headers=target.headers(), extensions=extensions) as response:
             content = b""
             for chunk in response.iter_raw():
                 content += chunk
@@ -71,6 +86,35 @@ def _get(target: Target, path: str, *, limit: int = replies.ANSWER_LIMIT, whole:
     except httpx.TransportError:
         text = "The connection broke before the answer was complete."
         return silent(Outcome.UNKNOWN, "disconnected", text, started=started)
+
+
+class _Deadline:
+    """Ends a connection after TOTAL_SECONDS. httpx waits for each read anew, so an answer could drip for ever."""
+
+    def __init__(self) -> None:
+        self.passed = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(TOTAL_SECONDS, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def watch(self, event: str, info: dict[str, Any]) -> None:
+        """httpx's trace: the socket is another one once TLS is spoken on it."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._socket = info["return_value"].get_extra_info("socket")
+
+    def _end(self) -> None:
+        self.passed = True
+        if self._socket is not None:
+            with suppress(OSError):  # closed meanwhile
+                # The plain socket's: TLS would take leave of the other side, or lose its state under the reader.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def _not_connected(error: httpx.ConnectError, *, started: float) -> Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -82,6 +83,23 @@ def breaks_off(connection: socket.socket) -> None:
 
 def speaks_no_http(connection: socket.socket) -> None:
     connection.sendall(b"220 mail.example ESMTP ready\r\n")
+
+
+def drips(beginning: str) -> Answer:
+    """So, and then a byte now and again until the client closes: never a silence, never an end."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(beginning.encode())
+        connection.settimeout(0.05)
+        with suppress(ConnectionError):
+            while True:
+                try:
+                    if not connection.recv(1):
+                        return
+                except TimeoutError:
+                    connection.sendall(b"x")
+
+    return answer
 
 
 def raw(*parts: str) -> Answer:
@@ -199,6 +217,20 @@ def test_an_instances_words_lose_what_could_lie_on_a_screen(ask: Ask, peer: Call
     reply = ask(peer(says("422 No", hostile)).target)
     assert reply.error.startswith("safe txt.exe <b>bold</b> ")  # kept as words; the pages escape them
     assert len(reply.error) == 300
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    ["", "HTTP/1.1 200 OK\r\nX-", "HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"],
+    ids=["head", "header", "body", "body without a length"],
+)
+def test_nobody_waits_for_ever_for_an_answer_that_drips(
+    peer: Callable[[Answer], Peer], monkeypatch: pytest.MonkeyPatch, beginning: str
+) -> None:
+    monkeypatch.setattr(single, "TOTAL_SECONDS", 0.5)
+    reply = single.document(peer(drips(beginning)).target, "webhooks")
+    assert (reply.outcome, reply.code, reply.text) == (Outcome.UNKNOWN, "read_timeout", "")
+    assert "No complete answer" in reply.error
 
 
 def test_a_document_is_fetched_as_it_stands(peer: Callable[[Answer], Peer]) -> None:

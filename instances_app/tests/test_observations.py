@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import datetime, timedelta
 
@@ -192,5 +193,13 @@ def test_an_instance_that_writes_what_no_database_keeps_does_not_take_the_others
     assert Observation.objects.get().instance == fine
 
 
+@pytest.mark.parametrize("said", [b'{"x": ' + b"[" * 60 + b"]" * 60 + b"}", b'{"x": ' * 60 + b"1" + b"}" * 60])
+def test_an_answer_too_deep_to_be_written_is_no_agents(said: bytes) -> None:
+    """With a thousand it would take its batch with it; how many the driver can write depends on who calls it."""
+    assert replies.classify(200, {}, said, started=0.0).outcome == Outcome.WRONG_PROTOCOL
+
+
 def test_the_words_of_an_instance_stay_what_they_are_otherwise() -> None:
+    many = {str(number): [{"[{": number}] for number in range(100)}
+    assert replies.classify(200, {}, json.dumps(many).encode(), started=0.0).body == many
     assert replies.classify(200, {}, rb'{"x": "\u00e9 \ud83d\ude00"}', started=0.0).body == {"x": "é 😀"}

@@ -9,7 +9,7 @@ The service's config manager does the loading. What this works round:
   refused all the same is put back and loaded again (the agent does that).
 - Its admin endpoint hides the reason of a refusal; the result inside the process has it.
 - With its etcd backend a reload answers success and does nothing. That is refused here.
-- Its validators quote what placeholders stand for. Those values are taken out of the reasons.
+- Its validators quote what placeholders stand for. Reasons that do are not told.
 - A file that fails validation at start leaves it "healthy" with no webhooks at all. That is reported here.
 
 Everything is looked up when it is needed: the config manager exists once the service has started.
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import os
 import re
 import sys
@@ -30,7 +31,7 @@ from typing import Any
 from webhook_agent.app import ConfigAgent
 from webhook_agent.boot import boot_guard
 from webhook_agent.errors import Rejected, ReloadFailed
-from webhook_agent.host import RESOLVE_SECONDS
+from webhook_agent.host import RESOLVE_SECONDS, unquoted
 from webhook_agent.http import App
 from webhook_agent.protocol import KINDS, Document
 
@@ -43,7 +44,6 @@ _FILES = {
     "connections": ("CONNECTIONS_CONFIG_FILE", "connections.json"),
 }
 _ORDER = ("connections", "webhooks")  # a webhook may name a connection
-_SHORTEST_HIDDEN = 3  # characters of a value that is taken out of a reason
 _ETCD = "This instance takes its configuration from etcd; pushing files to it has no effect."
 
 
@@ -87,9 +87,9 @@ class WebhookService:
         """Raises ReloadFailed when the service came up without its configuration, with the reason."""
         manager = self._manager()
         for kind in _ORDER:
-            reason = await _judged(manager, kind, getattr(manager.provider, _LOADED[kind])())
+            reason = await _judged(manager, kind, _loaded(manager, kind))
             if reason:
-                raise ReloadFailed(f"{kind}: {reason}")
+                raise ReloadFailed(f"{kind}: {unquoted(reason, await _behind(manager, kind))}")
 
     async def validate(self, kind: str, document: Document) -> None:
         """Raises Rejected with the validator's reason, or with why placeholders cannot be resolved."""
@@ -103,7 +103,7 @@ class WebhookService:
             raise Rejected(f"A placeholder cannot be resolved: {error}") from None
         reason = await _judged(manager, kind, resolved)
         if reason:
-            raise Rejected(_without(reason, _substituted(document, resolved)))
+            raise Rejected(unquoted(reason, _substituted(document, resolved)))
 
     def can_resolve(self, names: Sequence[str]) -> dict[str, bool]:
         """Whether the service's loader finds a value for each reference to Vault. The values go nowhere."""
@@ -127,7 +127,8 @@ class WebhookService:
             if kind in kinds:
                 result = await getattr(manager, _RELOAD[kind])()
                 if not result.success:
-                    raise ReloadFailed(result.error or f"The service refused {kind} without a reason.")
+                    reason = result.error or f"The service refused {kind} without a reason."
+                    raise ReloadFailed(unquoted(reason, await _behind(manager, kind)))
 
     def _manager(self) -> Any:
         manager = getattr(self._app.state, "config_manager", None)
@@ -145,6 +146,20 @@ def _resolver(manager: Any) -> Callable[[Any], Any]:
     return found
 
 
+def _loaded(manager: Any, kind: str) -> Any:
+    """What the provider holds of a file, placeholders resolved; also of one that was refused."""
+    return getattr(manager.provider, _LOADED[kind])()
+
+
+async def _behind(manager: Any, kind: str) -> list[str]:
+    """What the placeholders of a file stand for in what was loaded from it."""
+    try:
+        written = json.loads(await asyncio.to_thread(_path(kind).read_bytes))
+        return list(_substituted(written, _loaded(manager, kind)))
+    except (OSError, ValueError, RecursionError):  # then nothing of it was loaded
+        return []
+
+
 def _substituted(written: Any, resolved: Any) -> Iterator[str]:
     """The strings that are another one once placeholders are resolved, whole and in the pieces a message may quote."""
     if isinstance(written, dict) and isinstance(resolved, dict):
@@ -157,13 +172,6 @@ def _substituted(written: Any, resolved: Any) -> Iterator[str]:
         yield resolved
         literal = re.split(r"[^\w.-]+", written) if isinstance(written, str) else []
         yield from (piece for piece in re.split(r"[^\w.-]+", resolved) if piece not in literal)
-
-
-def _without(reason: str, values: Iterator[str]) -> str:
-    for value in sorted({" ".join(value.split()) for value in values}, key=len, reverse=True):
-        if len(value) >= _SHORTEST_HIDDEN:
-            reason = re.sub(re.escape(value), "…", reason, flags=re.IGNORECASE)
-    return reason
 
 
 async def _judged(manager: Any, kind: str, entries: Document) -> str:
