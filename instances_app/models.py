@@ -16,6 +16,7 @@ from django.utils import timezone
 from console import sealing
 from console.models import User
 from instances_app.client import Target
+from instances_app.freeze_models import LAST
 
 MOST_APPROVALS = 5
 
@@ -180,6 +181,10 @@ class Instance(models.Model):
                 condition=Q(maintenance_since=None, maintenance_until=None, maintenance_by=None, maintenance_reason="")
                 | Q(maintenance_since__isnull=False, maintenance_by__isnull=False) & ~Q(maintenance_reason=""),
                 name="instance_maintenance_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(maintenance_until=None) | Q(maintenance_until__lte=LAST),
+                name="instance_maintenance_in_readable_years",
             ),
         ]
         indexes = [

@@ -26,7 +26,11 @@ class WallField(forms.DateTimeField):
 
     def clean(self, value: Any) -> Any:
         moment = super().clean(value)
-        return moment.replace(tzinfo=None) if isinstance(moment, datetime) else None
+        if not isinstance(moment, datetime):
+            return None
+        if not 2000 <= moment.year <= 2100:
+            raise forms.ValidationError("Choose a day from 2000 to 2100, or leave it empty.")
+        return moment.replace(tzinfo=None)
 
 
 class ZoneField(forms.ChoiceField):

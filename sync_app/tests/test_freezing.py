@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -282,6 +284,32 @@ def test_an_admin_sets_and_lifts_one_on_its_page_and_everybody_sees_what_comes()
     assert freezes.standing(cast.environment) == []
     settings = client.get(reverse("instances:environment-settings", args=["staging"])).content.decode()
     assert "None: rollouts start at any time." in settings
+
+
+def test_no_freeze_has_a_day_that_the_database_cannot_hand_back() -> None:
+    cast, _ = begin(1)
+    far = datetime(9999, 12, 31, 23, 59, tzinfo=ZoneInfo("America/New_York"))  # the year 10000 in UTC
+    with pytest.raises(Refused, match="2000 to 2100"):
+        freeze(cast, ends_at=far)
+    with pytest.raises(IntegrityError, match="freeze_in_readable_years"), transaction.atomic():
+        Freeze.objects.create(
+            environment=cast.environment,
+            kind="freeze",
+            policy="finish",
+            zone="UTC",
+            reason="for ever",
+            by=cast.adam,
+            starts_at=timezone.now(),
+            ends_at=far,
+        )
+    client = Client()
+    client.force_login(cast.adam)
+    typed = {"kind": "freeze", "how": "once", "zone": "America/New_York", "policy": "pause", "reason": "for ever"}
+    for name, moment in (("ends_at", "9999-12-31T23:59"), ("starts_at", "0001-01-01T00:00")):
+        answer = client.post(reverse("sync:freezes", args=["staging"]), {**typed, name: moment})
+        assert answer.status_code == 422
+        assert "from 2000 to 2100" in answer.content.decode()
+    assert not Freeze.objects.exists()
 
 
 def test_every_week_needs_days_and_times() -> None:
