@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +14,10 @@ from console.errors import Refused
 from console.models import Role, RoleBinding, User
 from console.sealing import seal
 from instances_app import client, observations
+from instances_app.addresses import is_forbidden
 from instances_app.models import Environment, Instance
 
 MACHINE_WRITTEN = {"environment", "token_sealed", "health_at", "token_refused_at", "info"}
-METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.azure.com", "metadata"})
 
 
 def add_environment(name: str, *, protected: bool, actor: User | None) -> Environment:
@@ -116,20 +115,10 @@ def clean_base_url(text: str) -> str:
         raise Refused("Leave user names and passwords out of the address; the token has its own field.")
     if parts.query or parts.fragment:
         raise Refused("The address ends before any ? or #.")
-    if _forbidden(host):
+    if is_forbidden(host):
         raise Refused(f"{host} is a link-local, multicast or cloud metadata address; no instance lives there.")
     host = f"[{host}]" if ":" in host else host.lower()
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
-
-
-def _forbidden(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower().rstrip(".") in METADATA_NAMES
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return address.is_link_local or address.is_multicast or address.is_unspecified
 
 
 def _save(instance: Instance, action: str, *, actor: User | None, **data: Any) -> Instance:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import ssl
 import time
+from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 import httpx
 
 from console import __version__
+from instances_app.addresses import is_forbidden
 from instances_app.client import replies
 from instances_app.client.replies import Outcome, Reply, Target, silent
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
+
+
+class ForbiddenPeer(Exception):
+    """A name led to where no instance lives; nothing was asked there."""
 
 
 def info(target: Target) -> Reply:
@@ -46,7 +53,8 @@ def _client() -> httpx.Client:
 def _get(target: Target, path: str, *, limit: int = replies.ANSWER_LIMIT, whole: bool = False) -> Reply:
     started = time.monotonic()
     try:
-        with _client().stream("GET", target.url(path), headers=target.headers()) as response:
+        extensions = {"trace": _refuse_forbidden}
+        with _client().stream("GET", target.url(path), headers=target.headers(), extensions=extensions) as response:
             content = b""
             for chunk in response.iter_raw():
                 content += chunk
@@ -59,6 +67,9 @@ def _get(target: Target, path: str, *, limit: int = replies.ANSWER_LIMIT, whole:
     except UnicodeDecodeError:
         error = "The document is not UTF-8 text."
         return silent(Outcome.WRONG_PROTOCOL, "not_text", error, started=started)
+    except ForbiddenPeer:
+        text = "The host name leads to a link-local or cloud metadata address. Correct it."
+        return silent(Outcome.UNREACHABLE, "address", text, started=started)
     except httpx.ConnectTimeout:
         return silent(Outcome.UNREACHABLE, "connect_timeout", "No connection in time. Is the host up?", started=started)
     except httpx.ConnectError as error:
@@ -71,6 +82,18 @@ def _get(target: Target, path: str, *, limit: int = replies.ANSWER_LIMIT, whole:
     except httpx.TransportError:
         text = "The connection broke before the answer was complete."
         return silent(Outcome.UNKNOWN, "disconnected", text, started=started)
+
+
+def _refuse_forbidden(event: str, info: dict[str, Any]) -> None:
+    """httpcore tells each of its steps: this one stands between connecting and sending the token."""
+    if event != "connection.connect_tcp.complete":
+        return
+    stream, peer = info["return_value"], ""
+    with suppress(OSError):  # it is gone again already
+        peer = stream.get_extra_info("server_addr")[0]
+    if is_forbidden(peer):
+        stream.close()
+        raise ForbiddenPeer
 
 
 def _not_connected(error: httpx.ConnectError, *, started: float) -> Reply:

@@ -1,0 +1,33 @@
+"""Addresses where no instance lives, and where the console asks for nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.azure.com", "metadata"})
+METADATA_ADDRESSES = frozenset(
+    {"fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"}
+)  # beside link-local
+
+
+def is_forbidden(host: str) -> bool:
+    """A link-local, multicast or unspecified address, or one that clouds hand out credentials at."""
+    address = _address(host.partition("%")[0])
+    if address is None:
+        return host.lower().rstrip(".") in METADATA_NAMES
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    known = str(address) in METADATA_ADDRESSES
+    return known or address.is_link_local or address.is_multicast or address.is_unspecified
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))  # 2852039166 and 0xA9.0xFE43518 lead somewhere, too
+    except (OSError, UnicodeError):
+        return None
