@@ -227,19 +227,23 @@ def overwrite(request: ConsoleRequest, environment: str, kind: str, short: str) 
         except Refused as refusal:
             refused = str(refusal)
     plan = rollouts.plan_for(found)
-    others = [one for one in drift.members(bundle, instances=chosen) if (one.kind, one.short) != (kind, short)]
+    instances = list(found.instances.active().filter(pk__in=chosen).only(*rollouts.NEEDED))
+    sent_to = {one.pk: one for one in instances if not one.in_maintenance}
+    others = [one for one in drift.members(bundle, instances=sent_to) if (one.kind, one.short) != (kind, short)]
     context = {
         "environment": found,
         "kind": kind,
         "short": short,
         "bundle": bundle,
         "chosen": sorted(chosen),
-        "names": [one.name for one in there if one.instance_id in chosen][:LISTED],
+        "sent_to": len(sent_to),
+        "names": [one.name for one in there if one.instance_id in sent_to][:LISTED],
+        "left_out": [one for one in instances if one.in_maintenance],
         "others": others,
-        "unproven": sum(not one.proven for one in there if one.instance_id in chosen),
+        "unproven": sum(not one.proven for one in there if one.instance_id in sent_to),
         "copy": repairs.copy_of(found, kind, short),
         "plan": plan,
-        "waves": plans.waves(plan, found.instances.active().filter(pk__in=chosen).only("pk", "name", "labels")),
+        "waves": plans.waves(plan, sent_to.values()),
         "going": rollouts.going(found),
         "refused": refused,
     }

@@ -18,7 +18,7 @@ from console import testing
 from console.models import AuditEvent
 from console.testing import Cast
 from instances_app.models import Observation
-from sync_app import drift, drift_watch, rollouts
+from sync_app import drift, drift_watch, maintenance, rollouts
 from sync_app.models import Cause, CheckRound, Drift, Repair, Rollout, SetAside
 from sync_app.tests import attempts, drifts
 from sync_app.tests.drifts import OTHER, THIRD, one
@@ -163,6 +163,25 @@ def test_overwriting_is_shown_first_and_brings_back_only_the_ticked_ones() -> No
     assert (event.data["names"], event.data["digest"]) == (["i0", "i1"], SHORT)
     drifts.done(rollout)
     assert counted(cast) == 1
+
+
+def test_overwriting_says_of_nobody_in_maintenance_that_it_repairs_them() -> None:
+    cast = drifted()
+    maintenance.begin(one(cast, "i1"), reason="new disk", actor=cast.olga)
+    page = page_of(cast)
+    address = url("drift-overwrite", "webhooks", SHORT)
+    body = page.post(address, ticked(cast, "i0", "i1")).content.decode()
+    assert "Overwrite what is on 1 instance?" in body
+    assert "in maintenance" in body
+    assert "(new disk)" in body
+    page.post(address, ticked(cast, "i0", "i1", sure="yes"))
+    rollout = Rollout.objects.get(cause=Cause.REPAIR)
+    assert set(attempts.states(rollout)) == {"i0"}
+    assert [repair.instance.name for repair in Repair.objects.filter(rollout=rollout)] == ["i0"]
+    told = AuditEvent.objects.get(action="drift.overwritten").data
+    assert (told["instances"], told["names"], told["left_out"]) == (1, ["i0"], "i1")
+    body = page.post(address, ticked(cast, "i1")).content.decode()
+    assert "Overwrite what is on 0 instances?" in body
 
 
 def test_overwriting_says_what_else_it_overwrites_and_refuses_during_a_rollout() -> None:
