@@ -320,8 +320,8 @@ def _read(environment: Environment, kind: str, short: str) -> LiveCopy:
 
 def _hide_secrets(form: IgnoreForm | SnoozeForm, environment: Environment, kind: str, short: str) -> None:
     """What was typed is shown again, but no secret in it."""
-    copy = repairs.copy_of(environment, kind, short)
-    texts = reasons.current(environment) | ({copy.text} if copy else set())
+    known = set_aside.copies(environment) | set_aside.copies(environment, kind, short)
+    texts = reasons.current(environment) | known
     name = form.add_prefix("reason")
     form.data = {**dict(form.data.items()), name: reasons.without_secrets(form.data.get(name, ""), texts)}
 

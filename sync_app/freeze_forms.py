@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 
+from configs_app import reasons
 from instances_app import freezes
 from instances_app.freeze_models import Freeze
 from instances_app.models import Environment
@@ -36,6 +37,13 @@ class WallField(forms.DateTimeField):
 class ZoneField(forms.ChoiceField):
     def __init__(self, **options: Any) -> None:
         super().__init__(choices=lambda: [(name, name) for name in freezes.zones()], label="Time zone", **options)
+
+
+def hide_secrets(form: forms.Form, environment: Environment) -> None:
+    """What was typed is shown again after a refusal, but no secret of the documents in its reason."""
+    if form.is_bound:
+        words = reasons.without_secrets(form.data.get("reason", ""), reasons.current(environment))
+        form.data = {**dict(form.data.items()), "reason": words}
 
 
 class FreezeForm(forms.Form):

@@ -272,6 +272,18 @@ def test_a_refused_ignore_keeps_what_was_typed_and_no_secret(typed: dict[str, st
     assert f'value="{one(cast, "i1").pk}" data-row checked' not in body
 
 
+def test_no_reason_of_a_snooze_holds_a_secret_of_anything_that_drifts_here() -> None:
+    cast = drifted()
+    drifts.change(one(cast, "i3"), THIRD, kind="connections")
+    typed = ticked(cast, "i3", **{"snooze-hours": "4", "snooze-reason": "mind, h4nd-made is known"})
+    answer = page_of(cast).post(url("drift-snooze", "connections", THIRD[:16]), typed)
+    assert answer.status_code == 422
+    assert "holds a secret" in answer.content.decode()
+    assert "mind, ‹secret› is known" in answer.content.decode()
+    assert "h4nd-made" not in answer.content.decode()
+    assert not AuditEvent.objects.filter(action="drift.snoozed").exists()
+
+
 def test_a_drift_that_is_over_stays_readable_and_may_come_again() -> None:
     cast = drifted("i0")
     drifts.back(one(cast))

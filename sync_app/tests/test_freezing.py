@@ -213,6 +213,20 @@ def test_a_reason_with_a_secret_of_the_documents_is_refused() -> None:
     assert "s3cret" not in str(list(AuditEvent.objects.values_list("data", flat=True)))
 
 
+def test_a_refused_form_shows_what_was_typed_and_no_secret() -> None:
+    cast, rollout = begin(1)
+    client = Client()
+    client.force_login(cast.adam)
+    typed = {"zone": "UTC", "reason": "mind, s3cret leaked"}
+    freeze_typed = {**typed, "kind": "freeze", "how": "once", "policy": "pause"}
+    maintained = reverse("sync:instance-maintenance", args=[rollout.deliveries.get().instance_id])
+    for address, sent in ((reverse("sync:freezes", args=["staging"]), freeze_typed), (maintained, typed)):
+        answer = client.post(address, sent)
+        assert answer.status_code == 422
+        assert "mind, ‹secret› leaked" in answer.content.decode()
+        assert "s3cret" not in answer.content.decode()
+
+
 def test_breaking_the_glass_does_not_break_a_freeze_and_keeps_the_reason_on_the_page() -> None:
     cast, rollout = begin(1, protected=True)
     work(rollout)
