@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from instances_app.client import Looked, Outcome, Reply
+from instances_app.client.replies import printable
 from instances_app.models import Health, Instance, Kind
 
 DIGEST = re.compile(r"[0-9a-fA-F]{16,64}")
@@ -137,4 +138,4 @@ def health_of(look: Looked) -> tuple[str, str]:
     if look.info.body.get("health") in {None, "healthy"}:
         return Health.HEALTHY, ""
     reason = look.info.body.get("health_reason") or "The service says that it is degraded."
-    return Health.DEGRADED, str(reason)[:300]
+    return Health.DEGRADED, printable(reason)
