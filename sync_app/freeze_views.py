@@ -42,6 +42,7 @@ def freeze_list(request: ConsoleRequest, environment: str) -> HttpResponse:
         "environment": found,
         "may": access.verbs(request.user, found),
         "standing": standing,
+        "in_force": freezes.in_force(found),
         "past": past.select_related("by", "lifted_by").order_by("-pk")[:PAST],
         "form": form,
         "setters": access.who_can("freeze.set", found),

@@ -326,6 +326,20 @@ def test_no_freeze_has_a_day_that_the_database_cannot_hand_back() -> None:
     assert not Freeze.objects.exists()
 
 
+def test_the_page_marks_what_holds_now() -> None:
+    cast, _ = begin(1)
+    freeze(cast, reason="in months", starts_at=timezone.now() + 90 * 24 * HOUR, ends_at=timezone.now() + 99 * 24 * HOUR)
+    client = Client()
+    client.force_login(cast.adam)
+    address = reverse("sync:freezes", args=["staging"])
+    assert ">in force<" not in client.get(address).content.decode()
+    freeze(cast)
+    now_weekly(cast, kind="window")
+    body = client.get(address).content.decode()
+    assert body.count(">in force<") == 1
+    assert body.count('good">open now<') == 1
+
+
 def test_every_week_needs_days_and_times() -> None:
     cast, _ = begin(1)
     client = Client()
