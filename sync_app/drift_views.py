@@ -163,6 +163,8 @@ def _base(there: list[Drifting]) -> Revision | None:
 def _word(one: Drifting) -> str:
     if not one.fresh:
         return fleet.UNKNOWN
+    if one.in_maintenance:  # nothing that could be taken back here
+        return "in maintenance"
     return "ignored" if one.ignored else "snoozed" if one.snoozed else fleet.DRIFTED
 
 

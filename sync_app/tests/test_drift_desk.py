@@ -232,6 +232,18 @@ def test_what_is_ignored_alarms_again_as_other_content_and_when_its_time_is_over
     assert told == [["i0", "i1", "i2"], ["i0"], ["i1"]]
 
 
+def test_what_is_in_maintenance_is_called_so_and_not_snoozed() -> None:
+    cast = drifted()
+    maintenance.begin(one(cast), reason="new disk", actor=cast.olga)
+    page = page_of(cast)
+    for address in (url("drift"), url("drift-content", "webhooks", SHORT)):
+        body = page.get(address).content.decode()
+        assert 'ended">in maintenance</span>' in body
+        assert ">snoozed</span>" not in body
+        assert 'warn">drifted</span>' in body  # i1 and i2
+    assert counted(cast) == 2
+
+
 def test_what_is_snoozed_counts_again_once_somebody_takes_it_back() -> None:
     cast = drifted()
     page = page_of(cast)
