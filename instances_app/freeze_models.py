@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+
+# The years 2000 to 2100 in every zone. A moment near the year 9999 comes back from the database as one of the year
+# 10000, which Python cannot read: the row would break every page and turn that meets it.
+FIRST, LAST = datetime(1999, 12, 31, tzinfo=UTC), datetime(2101, 1, 2, tzinfo=UTC)
 
 
 class Freeze(models.Model):
@@ -53,6 +59,11 @@ class Freeze(models.Model):
                 | Q(starts_at=None, ends_at=None, start_day__lte=6, end_day__lte=6)
                 & Q(start_time__isnull=False, end_time__isnull=False),
                 name="freeze_once_or_weekly",
+            ),
+            models.CheckConstraint(
+                condition=(Q(starts_at=None) | Q(starts_at__range=(FIRST, LAST)))
+                & (Q(ends_at=None) | Q(ends_at__range=(FIRST, LAST))),
+                name="freeze_in_readable_years",
             ),
             models.CheckConstraint(
                 condition=Q(lifted_at=None, lifted_by=None)

@@ -73,6 +73,12 @@ def pausing(environment: Environment) -> Frozen | None:
     return next((one for one in _holding(standing(environment), timezone.now()) if one.pauses), None)
 
 
+def in_force(environment: Environment) -> list[Freeze]:
+    """The freezes that hold now, and the windows that are open."""
+    now = timezone.now()
+    return [row for row in standing(environment) if any(_within(time, now) for time in times(row, now, now))]
+
+
 def coming(environment: Environment) -> list[Frozen]:
     """What begins soon, the next first; of each freeze the next time only."""
     now, found = timezone.now(), []

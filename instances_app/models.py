@@ -22,6 +22,7 @@ from instances_app.discovery_models import FoundState as FoundState
 from instances_app.discovery_models import Joined as Joined
 from instances_app.discovery_models import Policy as Policy
 from instances_app.discovery_models import SourceKind as SourceKind
+from instances_app.freeze_models import LAST
 from instances_app.health_models import CALLED, HOLDS, MISSES, SAID, Checked
 from instances_app.health_models import CheckSample as CheckSample
 from instances_app.health_models import Health as Health
@@ -181,6 +182,10 @@ class Instance(Checked):
                 condition=Q(maintenance_since=None, maintenance_until=None, maintenance_by=None, maintenance_reason="")
                 | Q(maintenance_since__isnull=False, maintenance_by__isnull=False) & ~Q(maintenance_reason=""),
                 name="instance_maintenance_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(maintenance_until=None) | Q(maintenance_until__lte=LAST),
+                name="instance_maintenance_in_readable_years",
             ),
         ]
         indexes = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hmac
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,8 @@ def _line(
         labels = _labels(row["labels"]) if "labels" in row else (instance.labels if instance else {})
         if not name or len(name) > 80:
             raise Refused("An instance needs a name of at most 80 characters.")
+        if len(url) > 300:
+            raise Refused("An address has at most 300 characters.")
         if {name, url} & taken:
             raise Refused("Another line has this name or this address.")
         if url in managed and (instance is None or managed[url] != instance.pk):
@@ -146,7 +149,7 @@ def _line(
     parts += [f"labels {labels_text(instance.labels) or 'none'} → {labels_text(labels) or 'none'}"] * (
         labels != instance.labels
     )
-    parts += ["token"] * bool(token and token != instance.target.token)
+    parts += ["token"] * bool(token and not hmac.compare_digest(token.encode(), instance.target.token.encode()))
     return Line(number, name, url, CHANGE if parts else SAME, ", ".join(parts), token, labels)
 
 

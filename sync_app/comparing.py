@@ -178,7 +178,7 @@ def accepted(reply: Reply) -> int | None:
 
     Nothing counted yet is an empty object, which the client takes for no agent's answer.
     """
-    if reply.status != 200 or reply.outcome not in {Outcome.OK, Outcome.WRONG_PROTOCOL}:
+    if reply.status != 200 or (reply.outcome != Outcome.OK and reply.code != "empty"):
         return None
     total = 0
     for counts in reply.body.values():

@@ -152,11 +152,12 @@ class Group:
     open: int  # somebody has to look at these
     ignored: int
     snoozed: int
+    in_maintenance: int
     silent: int  # not heard of lately: unknown
     names: list[str]  # the first NAMED, those that are open first
     ids: list[int]  # of all of them
     sure_ids: list[int]  # of those that are open, by more than one report
-    aside_ids: list[int]  # ignored or snoozed
+    aside_ids: list[int]  # ignored, snoozed or in maintenance
 
     @property
     def more(self) -> int:
@@ -176,8 +177,9 @@ def groups(bundle: Bundle | None) -> list[Group]:
         bundle,
         f"""SELECT kind, short, max(digest), min(since), count(*),
             count(*) FILTER (WHERE {open_}) AS open,
-            count(*) FILTER (WHERE fresh AND ignored),
-            count(*) FILTER (WHERE fresh AND snoozed AND NOT ignored),
+            count(*) FILTER (WHERE fresh AND ignored AND NOT in_maintenance),
+            count(*) FILTER (WHERE fresh AND snoozed AND NOT ignored AND NOT in_maintenance),
+            count(*) FILTER (WHERE fresh AND in_maintenance),
             count(*) FILTER (WHERE NOT fresh),
             (array_agg(name ORDER BY ({open_}) DESC, name))[1:{NAMED}],
             array_agg(instance_id),

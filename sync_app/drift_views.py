@@ -163,6 +163,8 @@ def _base(there: list[Drifting]) -> Revision | None:
 def _word(one: Drifting) -> str:
     if not one.fresh:
         return fleet.UNKNOWN
+    if one.in_maintenance:  # nothing that could be taken back here
+        return "in maintenance"
     return "ignored" if one.ignored else "snoozed" if one.snoozed else fleet.DRIFTED
 
 
@@ -227,19 +229,23 @@ def overwrite(request: ConsoleRequest, environment: str, kind: str, short: str) 
         except Refused as refusal:
             refused = str(refusal)
     plan = rollouts.plan_for(found)
-    others = [one for one in drift.members(bundle, instances=chosen) if (one.kind, one.short) != (kind, short)]
+    instances = list(found.instances.active().filter(pk__in=chosen).only(*rollouts.NEEDED))
+    sent_to = {one.pk: one for one in instances if not one.in_maintenance}
+    others = [one for one in drift.members(bundle, instances=sent_to) if (one.kind, one.short) != (kind, short)]
     context = {
         "environment": found,
         "kind": kind,
         "short": short,
         "bundle": bundle,
         "chosen": sorted(chosen),
-        "names": [one.name for one in there if one.instance_id in chosen][:LISTED],
+        "sent_to": len(sent_to),
+        "names": [one.name for one in there if one.instance_id in sent_to][:LISTED],
+        "left_out": [one for one in instances if one.in_maintenance],
         "others": others,
-        "unproven": sum(not one.proven for one in there if one.instance_id in chosen),
+        "unproven": sum(not one.proven for one in there if one.instance_id in sent_to),
         "copy": repairs.copy_of(found, kind, short),
         "plan": plan,
-        "waves": plans.waves(plan, found.instances.active().filter(pk__in=chosen).only("pk", "name", "labels")),
+        "waves": plans.waves(plan, sent_to.values()),
         "going": rollouts.going(found),
         "refused": refused,
     }
@@ -316,8 +322,8 @@ def _read(environment: Environment, kind: str, short: str) -> LiveCopy:
 
 def _hide_secrets(form: IgnoreForm | SnoozeForm, environment: Environment, kind: str, short: str) -> None:
     """What was typed is shown again, but no secret in it."""
-    copy = repairs.copy_of(environment, kind, short)
-    texts = reasons.current(environment) | ({copy.text} if copy else set())
+    known = set_aside.copies(environment) | set_aside.copies(environment, kind, short)
+    texts = reasons.current(environment) | known
     name = form.add_prefix("reason")
     form.data = {**dict(form.data.items()), name: reasons.without_secrets(form.data.get(name, ""), texts)}
 

@@ -27,6 +27,9 @@ from sync_app.fleet import CONFIG_WORDS, HEALTH_WORDS, Glances, Row
 from sync_app.seen import Seen
 
 SHOWN = 100  # rows on a page
+# Of a filter; an export keeps it in the audit trail for ever, whoever asks.
+LONGEST_TEXT = 200
+MOST_LABELS, LONGEST_LABEL = 20, 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,17 @@ class Filter:
 
     @classmethod
     def of(cls, asked: QueryDict) -> Self:
-        """Postgres keeps no NUL, so nothing is called like that: it is taken out of what is asked."""
+        """Bounded, and only with known words: anybody may send anything. Postgres keeps no NUL, so nothing is called
+        like that: it is taken out of what is asked.
+        """
         config, health, text = (asked.get(name, "").replace("\0", "").strip() for name in ("config", "health", "q"))
-        labels = {label.replace("\0", "").strip() for label in asked.getlist("label")}
-        return cls(config, health, text, tuple(sorted(labels - {""})))
+        labels = {label.replace("\0", "").strip()[:LONGEST_LABEL] for label in asked.getlist("label")}
+        return cls(
+            config if config in CONFIG_WORDS else "",
+            health if health in HEALTH_WORDS else "",
+            text[:LONGEST_TEXT],
+            tuple(sorted(labels - {""})[:MOST_LABELS]),
+        )
 
     def __bool__(self) -> bool:
         return bool(self.config or self.health or self.text or self.labels)
@@ -104,7 +114,7 @@ def context(environment: Environment, user: User, asked: QueryDict) -> dict[str,
         "page": found,
         "seen": Seen(_marks(found.rows)),
         "number": number,
-        "total": sum(n for _, _, n in counted),
+        "total": sum(n for _, health, n in counted if _in(health, wanted.health)),
         "counts": {
             word: sum(n for config, health, n in counted if config == word and _in(health, wanted.health))
             for word in CONFIG_WORDS

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 
+from configs_app import reasons
 from instances_app import freezes
 from instances_app.freeze_models import Freeze
 from instances_app.models import Environment
@@ -26,12 +27,23 @@ class WallField(forms.DateTimeField):
 
     def clean(self, value: Any) -> Any:
         moment = super().clean(value)
-        return moment.replace(tzinfo=None) if isinstance(moment, datetime) else None
+        if not isinstance(moment, datetime):
+            return None
+        if not 2000 <= moment.year <= 2100:
+            raise forms.ValidationError("Choose a day from 2000 to 2100, or leave it empty.")
+        return moment.replace(tzinfo=None)
 
 
 class ZoneField(forms.ChoiceField):
     def __init__(self, **options: Any) -> None:
         super().__init__(choices=lambda: [(name, name) for name in freezes.zones()], label="Time zone", **options)
+
+
+def hide_secrets(form: forms.Form, environment: Environment) -> None:
+    """What was typed is shown again after a refusal, but no secret of the documents in its reason."""
+    if form.is_bound:
+        words = reasons.without_secrets(form.data.get("reason", ""), reasons.current(environment))
+        form.data = {**dict(form.data.items()), "reason": words}
 
 
 class FreezeForm(forms.Form):

@@ -16,7 +16,7 @@ from instances_app import freezes
 from instances_app.freeze_models import Freeze
 from instances_app.shortcuts import get_environment, get_instance
 from sync_app import freezing, maintenance, rollouts
-from sync_app.freeze_forms import FreezeForm, MaintenanceForm
+from sync_app.freeze_forms import FreezeForm, MaintenanceForm, hide_secrets
 
 PAST = 20
 
@@ -35,12 +35,14 @@ def freeze_list(request: ConsoleRequest, environment: str) -> HttpResponse:
         else:
             messages.success(request, f"The {freeze.noun} is set: {freezes.schedule(freeze)}.")
             return redirect("sync:freezes", found.name)
+    hide_secrets(form, found)
     standing = freezes.standing(found)
     past = Freeze.objects.filter(environment=found).exclude(pk__in=[one.pk for one in standing])
     context = {
         "environment": found,
         "may": access.verbs(request.user, found),
         "standing": standing,
+        "in_force": freezes.in_force(found),
         "past": past.select_related("by", "lifted_by").order_by("-pk")[:PAST],
         "form": form,
         "setters": access.who_can("freeze.set", found),
@@ -96,5 +98,6 @@ def instance_maintenance(request: ConsoleRequest, pk: int) -> HttpResponse:
             return redirect("sync:instance", pk)
     except Refused as refusal:
         messages.error(request, str(refusal))
+    hide_secrets(form, instance.environment)
     context = {"instance": instance, "environment": instance.environment, "form": form}
     return render(request, "sync_app/instance_maintenance.html", context, status=422 if posted else 200)

@@ -14,7 +14,7 @@ from console import access, audit
 from console.errors import Refused
 from console.models import User
 from instances_app import freezes, late_reviews
-from instances_app.freeze_models import Freeze
+from instances_app.freeze_models import FIRST, LAST, Freeze
 from instances_app.models import Environment, LateReview
 from sync_app import tasks
 from sync_app.models import GOING, Cause, Rollout
@@ -35,6 +35,8 @@ def add(freeze: Freeze, *, actor: User) -> Freeze:
             raise Refused("A maintenance window recurs every week. For one single time, set a freeze around it.")
         if freeze.starts_at is not None and freeze.ends_at is not None and freeze.ends_at <= timezone.now():
             raise Refused("That time is over already.")
+        if any(one is not None and not FIRST <= one <= LAST for one in (freeze.starts_at, freeze.ends_at)):
+            raise Refused("Choose days from 2000 to 2100; leave the end empty when it is not known yet.")
         if freeze.zone not in freezes.zones():
             raise Refused(f"No time zone is called {freeze.zone[:60]!r}. Choose one like Europe/Berlin.")
         looser = freezes.looser_with(environment, freeze)

@@ -18,6 +18,7 @@ from configs_app import documents, reasons
 from console import audit, live
 from console.errors import Refused
 from console.models import User
+from instances_app.freeze_models import LAST
 from instances_app.models import Instance, maintained
 from sync_app.models import GOING, WAITING, DeliveryState, Rollout
 
@@ -37,6 +38,8 @@ def begin(instance: Instance, *, reason: str, until: datetime | None = None, act
             raise Refused(f"{instance} is retired; nothing is sent to it anyway.")
         if until is not None and until <= timezone.now():
             raise Refused("The end lies in the past. Leave it empty when it is not known yet.")
+        if until is not None and until > LAST:
+            raise Refused("The end lies behind the year 2100. Leave it empty when it is not known yet.")
         instance.maintenance_since, instance.maintenance_until = timezone.now(), until
         instance.maintenance_reason, instance.maintenance_by = reason, actor
         _save(instance)

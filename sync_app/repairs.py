@@ -13,7 +13,7 @@ from console import audit
 from console.errors import Refused
 from console.models import User
 from instances_app.models import Environment
-from sync_app import drift, rollouts
+from sync_app import drift, maintenance, rollouts
 from sync_app.drift import Drifting
 from sync_app.models import Cause, Drift, LiveCopy, Repair, Rollout
 
@@ -30,6 +30,8 @@ def overwrite(environment: Environment, kind: str, short: str, *, instances: Col
             raise Refused("None of the chosen instances drifts to this content any more. Look again.")
         overwritten = drift.members(bundle, instances=chosen)
         rollout = rollouts.start(environment, actor=actor, cause=Cause.REPAIR, instances=chosen)
+        sent_to = set(rollout.deliveries.values_list("instance_id", flat=True))  # not those in maintenance
+        overwritten = [one for one in overwritten if one.instance_id in sent_to]
         record(rollout, overwritten, by_itself=False)
         audit.record(
             "drift.overwritten",
@@ -37,8 +39,9 @@ def overwrite(environment: Environment, kind: str, short: str, *, instances: Col
             target=rollout,
             kind=kind,
             digest=short,
-            instances=len(chosen),
+            instances=len(sent_to),
             names=sorted({one.name for one in overwritten})[:NAMED],
+            left_out=maintenance.names(rollout.left_out[:NAMED]) or None,
         )
     return rollout
 

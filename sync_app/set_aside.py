@@ -39,8 +39,7 @@ def ignore(
 ) -> SetAside:
     """This content, on those of the instances that drift to it now, needs nobody until then."""
     reason = reasons.tidy(reason, missing="Say why it may stay as it is; others read it here and in the audit trail.")
-    copies = LiveCopy.objects.filter(drift__environment=environment, drift__kind=kind, drift__short=short)
-    reasons.refuse_secrets(reason, reasons.current(environment) | {copy.text for copy in copies})
+    reasons.refuse_secrets(reason, reasons.current(environment) | copies(environment, kind, short))
     now = timezone.now()
     if until <= now:
         raise Refused("Choose a day that is still to come.")
@@ -79,7 +78,7 @@ def snooze(
     if hours not in HOURS:
         raise Refused(f"Choose {', '.join(map(str, HOURS[:-1]))} or {HOURS[-1]} hours.")
     reason = reasons.tidy(reason)
-    reasons.refuse_secrets(reason, reasons.current(environment))
+    reasons.refuse_secrets(reason, reasons.current(environment) | copies(environment))
     with transaction.atomic():
         environment = documents.lock(environment)
         active = Instance.objects.active().filter(environment=environment, pk__in=instances)
@@ -105,6 +104,12 @@ def take_back(aside: SetAside, *, actor: User) -> SetAside:
         found.save(update_fields=["ended_at", "ended_by"])
         audit.record("drift.set_aside_ended", actor=actor, target=found, instances=len(found.instances))
     return found
+
+
+def copies(environment: Environment, kind: str = "", short: str = "") -> set[str]:
+    """The texts that were read of what drifts now, whatever it is; or of this content, also when it is over."""
+    which = {"drift__kind": kind, "drift__short": short} if short else {"drift__ended_at": None}
+    return {copy.text for copy in LiveCopy.objects.filter(drift__environment=environment, **which)}
 
 
 def standing(environment: Environment) -> QuerySet[SetAside]:

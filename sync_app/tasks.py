@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
 from celery.worker import state
 from django.conf import settings
@@ -12,6 +14,8 @@ from instances_app import health
 from instances_app.models import Instance
 from sync_app import checks, comparing, deliveries, draining, dry_answers, dry_run_turn, gates, push, waves
 from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
@@ -66,7 +70,11 @@ def tick() -> None:
     unfinished = set(Delivery.objects.filter(state__in=UNFINISHED).values_list("rollout_id", flat=True).distinct())
     unfinished |= set(Rollout.objects.filter(state__in=GOING).values_list("pk", flat=True))
     for rollout_id in sorted(unfinished):
-        step = waves.advance(rollout_id)
+        try:
+            step = waves.advance(rollout_id)
+        except Exception:  # whatever it is: the rollouts behind this one are somebody's, too
+            logger.exception("Rollout %s could not go on; the next tick tries again.", rollout_id)
+            continue
         if step.look:
             check_wave.delay(rollout_id)
         if step.compare:

@@ -15,15 +15,15 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 TONES = {  # the shape and colour of every word that a state can be
-    "good": "in sync|healthy|verified|succeeded|approved|published|added|low|on|known|resolved|met|passed|ready",
+    "good": "in sync|healthy|verified|succeeded|approved|published|added|low|on|known|resolved|met|passed|ready|open now",
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit|unfit",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
-    "outdated|drained|held|gone|flapping",
+    "outdated|drained|held|gone|flapping|in force",
     "busy": "sending|running|proposed|changing|at its gate|asking|new|changed",
     "doubt": "unknown|late",
     "idle": "pending|draft|note|not yet|not open|cannot be asked|unchanged",
     "ended": "superseded|cancelled|skipped|in maintenance|withdrawn|retired|expired|closed|ended|never opened|"
-    "not asked|finished",
+    "not asked|finished|ignored|snoozed",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split("|")}
 # Left to right in a progress bar: what is proven, what moves, what waits, what nobody knows, what went wrong.

@@ -84,7 +84,8 @@ def classify(status: int, headers: Mapping[str, str], content: bytes, *, started
     if 200 <= status < 300:
         if body:
             return Reply(Outcome.OK, status, body, said, code, elapsed_ms=elapsed)
-        return Reply(Outcome.WRONG_PROTOCOL, status, {}, _not_an_agent(status), "not_json", elapsed_ms=elapsed)
+        own = "empty" if content.strip() == b"{}" else "not_json"
+        return Reply(Outcome.WRONG_PROTOCOL, status, {}, _not_an_agent(status), own, elapsed_ms=elapsed)
     if status in {401, 403}:
         error = f"The instance refused our token (HTTP {status})."
         return Reply(Outcome.UNAUTHORISED, status, body, error, code or "unauthorised", elapsed_ms=elapsed)

@@ -13,12 +13,17 @@ from typing import Any, Self
 import httpx
 
 from console import __version__
+from instances_app.addresses import is_forbidden
 from instances_app.client import replies
 from instances_app.client.replies import Outcome, Reply, Target, silent
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
 TOTAL_SECONDS = 30.0  # from the first word to the last; the two above are for one step each
+
+
+class ForbiddenPeer(Exception):
+    """A name led to where no instance lives; nothing was asked there."""
 
 
 def info(target: Target) -> Reply:
@@ -74,6 +79,9 @@ def _asked(target: Target, path: str, deadline: _Deadline, *, limit: int, whole:
     except UnicodeDecodeError:
         error = "The document is not UTF-8 text."
         return silent(Outcome.WRONG_PROTOCOL, "not_text", error, started=started)
+    except ForbiddenPeer:
+        text = "The host name leads to a link-local or cloud metadata address. Correct it."
+        return silent(Outcome.UNREACHABLE, "address", text, started=started)
     except httpx.ConnectTimeout:
         return silent(Outcome.UNREACHABLE, "connect_timeout", "No connection in time. Is the host up?", started=started)
     except httpx.ConnectError as error:
@@ -106,6 +114,7 @@ class _Deadline:
 
     def watch(self, event: str, info: dict[str, Any]) -> None:
         """httpx's trace: the socket is another one once TLS is spoken on it."""
+        _refuse_forbidden(event, info)
         if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
             self._socket = info["return_value"].get_extra_info("socket")
 
@@ -115,6 +124,18 @@ class _Deadline:
             with suppress(OSError):  # closed meanwhile
                 # The plain socket's: TLS would take leave of the other side, or lose its state under the reader.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+def _refuse_forbidden(event: str, info: dict[str, Any]) -> None:
+    """httpcore tells each of its steps: this one stands between connecting and sending the token."""
+    if event != "connection.connect_tcp.complete":
+        return
+    stream, peer = info["return_value"], ""
+    with suppress(OSError):  # it is gone again already
+        peer = stream.get_extra_info("server_addr")[0]
+    if is_forbidden(peer):
+        stream.close()
+        raise ForbiddenPeer
 
 
 def _not_connected(error: httpx.ConnectError, *, started: float) -> Reply:

@@ -22,6 +22,7 @@ from urllib.parse import quote
 import httptools
 
 from console import __version__
+from instances_app.addresses import is_forbidden
 from instances_app.client.replies import Outcome, Target
 
 OVERHEAD = 64 * 1024  # bytes of head and of chunk sizes that an answer may have beside its content
@@ -158,14 +159,18 @@ async def connect(address: Address, *, timeout: float) -> Connection:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
-            _, connection = await loop.create_connection(
+            transport, connection = await loop.create_connection(
                 lambda: Connection(loop),
                 address.host,
                 address.port,
                 ssl=_tls() if address.tls else None,
                 server_hostname=address.host if address.tls else None,
             )
+        peer = transport.get_extra_info("peername")  # None: it is gone again already
+        if peer is None or not is_forbidden(peer[0]):
             return connection
+        transport.abort()  # a name may lead anywhere, and elsewhere tomorrow; the token has not been sent
+        code, text = "address", "The host name leads to a link-local or cloud metadata address. Correct it."
     except TimeoutError:
         code, text = "connect_timeout", "No connection in time. Is the host up?"
     except ssl.SSLError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from instances_app import addresses
 from instances_app.client import (
     Fleet,
     Look,
@@ -185,6 +186,17 @@ def test_a_refused_connection_certainly_delivered_nothing(ask: Ask) -> None:
 def test_a_name_nobody_knows_is_told_from_a_refused_connection(ask: Ask) -> None:
     reply = ask(Target("http://nowhere.invalid:9", "t"))
     assert (reply.outcome, reply.code) == (Outcome.UNREACHABLE, "dns")
+
+
+def test_a_name_that_leads_to_a_metadata_service_is_not_told_the_token(
+    ask: Ask, peer: Callable[[Answer], Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "METADATA_ADDRESSES", frozenset({"127.0.0.1"}))  # as if it were one
+    listening = peer(hangs)
+    reply = ask(Target(listening.target.base_url.replace("127.0.0.1", "localhost"), "t"))
+    assert (reply.outcome, reply.code) == (Outcome.UNREACHABLE, "address")
+    assert "metadata" in reply.error
+    assert b"".join(listening.requests) == b""
 
 
 def test_tls_to_something_else_says_tls(ask: Ask, peer: Callable[[Answer], Peer]) -> None:

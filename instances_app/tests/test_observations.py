@@ -151,6 +151,11 @@ def test_health_is_a_word_with_its_reason(versions: Reply, info: Reply, word: st
     assert bool(reason) == (word != "healthy")
 
 
+def test_no_reason_of_an_instance_turns_the_words_on_a_page_around() -> None:
+    said = Reply(Outcome.OK, 200, {"health": "degraded", "health_reason": "x\u202eyhtlaeh\u2066\x1b[31m"})
+    assert health.of(Looked(1, said, said)) == ("degraded", "x yhtlaeh [31m")
+
+
 def test_a_refused_token_is_marked_at_its_first_refusal_and_lifted_by_an_answer(instance: Instance) -> None:
     no = Reply(Outcome.UNAUTHORISED, 401, error="no")
     observations.record_looks([Looked(instance.pk, no, no)])

@@ -21,6 +21,7 @@ CLEAN = [
     ("http://10.0.0.1:8000/hooks/", "http://10.0.0.1:8000/hooks"),
     ("http://[2001:db8::1]:8000", "http://[2001:db8::1]:8000"),
     ("http://127.0.0.1:9101", "http://127.0.0.1:9101"),
+    ("http://100.64.0.7", "http://100.64.0.7"),
 ]
 REFUSED = [
     ("", "must start with"),
@@ -41,6 +42,11 @@ REFUSED = [
     ("http://[fe80::1]", "link-local"),
     ("http://224.0.0.1", "multicast"),
     ("http://0.0.0.0:80", "multicast"),
+    ("http://2852039166", "metadata"),  # 169.254.169.254, as a resolver reads it, too
+    ("http://0xa9fea9fe", "metadata"),
+    ("http://0xA9.0376.43518:80", "metadata"),
+    ("http://[fd00:ec2::254]", "metadata"),
+    ("http://100.100.100.200", "metadata"),
 ]
 
 

@@ -19,7 +19,7 @@ from console.errors import Refused
 from console.testing import Cast
 from console.testing_processes import Process, SampleInstance, until
 from instances_app import registry
-from instances_app.client import Outcome, Reply
+from instances_app.client import Outcome, Reply, replies
 from instances_app.plans import Plan
 from sync_app import comparing, gates, rollouts, waves
 from sync_app.comparing import Group
@@ -84,6 +84,17 @@ def test_a_counter_that_went_back_and_an_answer_that_is_missing_say_nothing() ->
 def test_counts_are_bounded_numbers_or_nothing(body: dict[str, Any], total: int | None) -> None:
     assert comparing.accepted(Reply(Outcome.OK, 200, body)) == total
     assert comparing.accepted(Reply(Outcome.UNAUTHORISED, 401, body)) is None
+
+
+def test_only_an_empty_object_counts_nothing_and_what_is_no_count_says_nothing() -> None:
+    def counted(content: bytes) -> int | None:
+        return comparing.accepted(replies.classify(200, {}, content, started=0.0))
+
+    assert counted(b" {}\n") == 0
+    assert counted(b'{"orders": {"total": 3}}') == 3
+    for content in (b"<html>Sign in</html>", b"[1, 2]", b"", b"{"):
+        assert counted(content) is None
+    assert comparing.accepted(replies.too_large(200, started=0.0)) is None
 
 
 def test_health_is_the_services_word_and_that_of_its_components() -> None:

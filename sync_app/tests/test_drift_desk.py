@@ -18,7 +18,7 @@ from console import testing
 from console.models import AuditEvent
 from console.testing import Cast
 from instances_app.models import Observation
-from sync_app import drift, drift_watch, rollouts
+from sync_app import drift, drift_watch, maintenance, rollouts
 from sync_app.models import Cause, CheckRound, Drift, Repair, Rollout, SetAside
 from sync_app.tests import attempts, drifts
 from sync_app.tests.drifts import OTHER, THIRD, one
@@ -165,6 +165,25 @@ def test_overwriting_is_shown_first_and_brings_back_only_the_ticked_ones() -> No
     assert counted(cast) == 1
 
 
+def test_overwriting_says_of_nobody_in_maintenance_that_it_repairs_them() -> None:
+    cast = drifted()
+    maintenance.begin(one(cast, "i1"), reason="new disk", actor=cast.olga)
+    page = page_of(cast)
+    address = url("drift-overwrite", "webhooks", SHORT)
+    body = page.post(address, ticked(cast, "i0", "i1")).content.decode()
+    assert "Overwrite what is on 1 instance?" in body
+    assert "in maintenance" in body
+    assert "(new disk)" in body
+    page.post(address, ticked(cast, "i0", "i1", sure="yes"))
+    rollout = Rollout.objects.get(cause=Cause.REPAIR)
+    assert set(attempts.states(rollout)) == {"i0"}
+    assert [repair.instance.name for repair in Repair.objects.filter(rollout=rollout)] == ["i0"]
+    told = AuditEvent.objects.get(action="drift.overwritten").data
+    assert (told["instances"], told["names"], told["left_out"]) == (1, ["i0"], "i1")
+    body = page.post(address, ticked(cast, "i1")).content.decode()
+    assert "Overwrite what is on 0 instances?" in body
+
+
 def test_overwriting_says_what_else_it_overwrites_and_refuses_during_a_rollout() -> None:
     cast = drifted()
     drifts.change(one(cast), THIRD, kind="connections")
@@ -213,6 +232,18 @@ def test_what_is_ignored_alarms_again_as_other_content_and_when_its_time_is_over
     assert told == [["i0", "i1", "i2"], ["i0"], ["i1"]]
 
 
+def test_what_is_in_maintenance_is_called_so_and_not_snoozed() -> None:
+    cast = drifted()
+    maintenance.begin(one(cast), reason="new disk", actor=cast.olga)
+    page = page_of(cast)
+    for address in (url("drift"), url("drift-content", "webhooks", SHORT)):
+        body = page.get(address).content.decode()
+        assert 'ended">in maintenance</span>' in body
+        assert ">snoozed</span>" not in body
+        assert 'warn">drifted</span>' in body  # i1 and i2
+    assert counted(cast) == 2
+
+
 def test_what_is_snoozed_counts_again_once_somebody_takes_it_back() -> None:
     cast = drifted()
     page = page_of(cast)
@@ -251,6 +282,18 @@ def test_a_refused_ignore_keeps_what_was_typed_and_no_secret(typed: dict[str, st
     assert not SetAside.objects.exists()
     assert f'value="{one(cast).pk}" data-row checked' in body
     assert f'value="{one(cast, "i1").pk}" data-row checked' not in body
+
+
+def test_no_reason_of_a_snooze_holds_a_secret_of_anything_that_drifts_here() -> None:
+    cast = drifted()
+    drifts.change(one(cast, "i3"), THIRD, kind="connections")
+    typed = ticked(cast, "i3", **{"snooze-hours": "4", "snooze-reason": "mind, h4nd-made is known"})
+    answer = page_of(cast).post(url("drift-snooze", "connections", THIRD[:16]), typed)
+    assert answer.status_code == 422
+    assert "holds a secret" in answer.content.decode()
+    assert "mind, ‹secret› is known" in answer.content.decode()
+    assert "h4nd-made" not in answer.content.decode()
+    assert not AuditEvent.objects.filter(action="drift.snoozed").exists()
 
 
 def test_a_drift_that_is_over_stays_readable_and_may_come_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console import testing
-from console.models import User
+from console.models import AuditEvent, User
 from console.testing import Cast
 from instances_app.models import Instance, Observation
 from sync_app import fleet_page
@@ -126,7 +127,20 @@ def test_the_counters_count_what_their_filters_show() -> None:
     }.items():
         assert names(page(cast.victor, query)) == shown, query
     both = page(cast.victor, "?health=down")
-    assert (counter(both, "config-in-sync"), counter(both, "config-unknown")) == (1, 0)
+    expected = {"config-all": 1, "config-in-sync": 1, "config-unknown": 0}
+    assert {element: counter(both, element) for element in expected} == expected
+
+
+def test_nobody_writes_more_into_the_audit_trail_than_a_filter_takes() -> None:
+    cast = fleet(1)
+    client = Client()
+    client.force_login(cast.victor)
+    labels = [f"{index:03}={'x' * 5000}" for index in range(300)]
+    asked = {"q": "y" * 100_000, "config": "z" * 100_000, "health": "z" * 100_000, "label": labels}
+    assert client.post(reverse("sync:fleet-export", args=["staging"]), asked).status_code == 200
+    kept = AuditEvent.objects.get(action="fleet.exported").data
+    assert set(kept["filter"]) == {"text", "labels"}
+    assert len(json.dumps(kept)) < 4000
 
 
 def test_text_and_labels_narrow_the_list_and_its_counters_and_stay_in_every_address() -> None:

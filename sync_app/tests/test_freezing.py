@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -211,6 +213,20 @@ def test_a_reason_with_a_secret_of_the_documents_is_refused() -> None:
     assert "s3cret" not in str(list(AuditEvent.objects.values_list("data", flat=True)))
 
 
+def test_a_refused_form_shows_what_was_typed_and_no_secret() -> None:
+    cast, rollout = begin(1)
+    client = Client()
+    client.force_login(cast.adam)
+    typed = {"zone": "UTC", "reason": "mind, s3cret leaked"}
+    freeze_typed = {**typed, "kind": "freeze", "how": "once", "policy": "pause"}
+    maintained = reverse("sync:instance-maintenance", args=[rollout.deliveries.get().instance_id])
+    for address, sent in ((reverse("sync:freezes", args=["staging"]), freeze_typed), (maintained, typed)):
+        answer = client.post(address, sent)
+        assert answer.status_code == 422
+        assert "mind, ‹secret› leaked" in answer.content.decode()
+        assert "s3cret" not in answer.content.decode()
+
+
 def test_breaking_the_glass_does_not_break_a_freeze_and_keeps_the_reason_on_the_page() -> None:
     cast, rollout = begin(1, protected=True)
     work(rollout)
@@ -282,6 +298,46 @@ def test_an_admin_sets_and_lifts_one_on_its_page_and_everybody_sees_what_comes()
     assert freezes.standing(cast.environment) == []
     settings = client.get(reverse("instances:environment-settings", args=["staging"])).content.decode()
     assert "None: rollouts start at any time." in settings
+
+
+def test_no_freeze_has_a_day_that_the_database_cannot_hand_back() -> None:
+    cast, _ = begin(1)
+    far = datetime(9999, 12, 31, 23, 59, tzinfo=ZoneInfo("America/New_York"))  # the year 10000 in UTC
+    with pytest.raises(Refused, match="2000 to 2100"):
+        freeze(cast, ends_at=far)
+    with pytest.raises(IntegrityError, match="freeze_in_readable_years"), transaction.atomic():
+        Freeze.objects.create(
+            environment=cast.environment,
+            kind="freeze",
+            policy="finish",
+            zone="UTC",
+            reason="for ever",
+            by=cast.adam,
+            starts_at=timezone.now(),
+            ends_at=far,
+        )
+    client = Client()
+    client.force_login(cast.adam)
+    typed = {"kind": "freeze", "how": "once", "zone": "America/New_York", "policy": "pause", "reason": "for ever"}
+    for name, moment in (("ends_at", "9999-12-31T23:59"), ("starts_at", "0001-01-01T00:00")):
+        answer = client.post(reverse("sync:freezes", args=["staging"]), {**typed, name: moment})
+        assert answer.status_code == 422
+        assert "from 2000 to 2100" in answer.content.decode()
+    assert not Freeze.objects.exists()
+
+
+def test_the_page_marks_what_holds_now() -> None:
+    cast, _ = begin(1)
+    freeze(cast, reason="in months", starts_at=timezone.now() + 90 * 24 * HOUR, ends_at=timezone.now() + 99 * 24 * HOUR)
+    client = Client()
+    client.force_login(cast.adam)
+    address = reverse("sync:freezes", args=["staging"])
+    assert ">in force<" not in client.get(address).content.decode()
+    freeze(cast)
+    now_weekly(cast, kind="window")
+    body = client.get(address).content.decode()
+    assert body.count(">in force<") == 1
+    assert body.count('good">open now<') == 1
 
 
 def test_every_week_needs_days_and_times() -> None:

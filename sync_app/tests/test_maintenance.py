@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -301,6 +303,18 @@ def test_its_page_puts_it_in_and_takes_it_out_and_keeps_what_was_typed() -> None
     assert not instance.in_maintenance
     actions = AuditEvent.objects.filter(action__startswith="instance.maintenance").values_list("action", flat=True)
     assert sorted(actions) == ["instance.maintenance_begun", "instance.maintenance_ended"]
+
+
+def test_its_end_is_a_day_that_the_database_can_hand_back() -> None:
+    cast, rollout = begin(1)
+    far = datetime(9999, 12, 31, 23, 59, tzinfo=ZoneInfo("America/New_York"))  # the year 10000 in UTC
+    with pytest.raises(Refused, match="behind the year 2100"):
+        maintenance.begin(named(rollout, "i0"), reason="new disk", until=far, actor=cast.olga)
+    with pytest.raises(IntegrityError, match="readable_years"), transaction.atomic():
+        Instance.objects.update(
+            maintenance_since=timezone.now(), maintenance_until=far, maintenance_reason="x", maintenance_by=cast.olga
+        )
+    assert not named(rollout, "i0").in_maintenance
 
 
 def test_a_reason_with_a_secret_of_the_documents_is_refused() -> None:

@@ -75,6 +75,13 @@ def test_a_look_writes_nothing_and_says_what_each_line_would_do() -> None:
     assert all(SECRET not in str(event.data) for event in events)
 
 
+def test_an_address_that_could_not_be_kept_is_refused_before_the_deed() -> None:
+    cast = fleet(1)
+    _, body = look(cast.olga, f"name,base_url,token\nnew,http://new/{'x' * 300},{SECRET}\n")
+    assert "An address has at most 300 characters." in body
+    assert "Nothing is imported while a line is refused" in body
+
+
 def test_a_refused_line_stops_all_of_them_and_says_why() -> None:
     cast = fleet(2)
     registry.register(

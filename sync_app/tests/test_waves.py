@@ -9,10 +9,11 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from console import testing
 from console.errors import Refused
 from console.models import AuditEvent
 from instances_app.models import Instance
-from sync_app import deliveries, gates, rollout_control, rollouts, waves
+from sync_app import deliveries, gates, rollout_control, rollouts, tasks, waves
 from sync_app.models import Cause, Delivery, DeliveryState, Rollout
 from sync_app.tests.attempts import attempt, begin, change, look, states, work
 
@@ -51,6 +52,20 @@ def test_only_the_open_wave_is_sent_and_the_next_one_opens_on_proof_after_a_fres
     assert fresh(rollout).state == "succeeded"  # behind the last wave there is no gate
     actions = [event.data["wave"] for event in AuditEvent.objects.filter(action="rollout.wave_opened").order_by("pk")]
     assert actions == [2, 3]
+
+
+def test_a_rollout_that_cannot_go_on_keeps_no_other_one_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    _, broken = begin(2, waves=["1", "100%"])
+    cast = testing.cast("elsewhere")
+    testing.bundle(cast.environment)
+    testing.instance(cast.environment, "other")
+    other = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
+    for rollout in (broken, other):
+        work(rollout)
+    Rollout.objects.filter(pk=broken.pk).update(plan={"of": "a newer version"})
+    tasks.tick()
+    assert (fresh(broken).state, fresh(other).state) == ("running", "succeeded")
+    assert f"Rollout {broken.pk} could not go on" in caplog.text
 
 
 def test_a_gate_waits_for_the_soak_and_for_answers_after_it() -> None:
