@@ -19,6 +19,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from console import live
 from instances_app.client import Drain, Fleet, Pushed, Stop, Undrain, Undrained, undrained
+from instances_app.models import Instance
 from instances_app.plans import Plan
 from sync_app.models import Delivery, DeliveryState, Rollout, RolloutState
 from sync_app.verdicts import Verdict
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 BATCH = 250
 FLUSH_SECONDS = 0.25
+RETIRED = (
+    "It was retired while it was drained, so nobody asks it any more. Where it is still in use: POST /admin/undrain."
+)
 OVERLOOKED = "drained"  # in Rollout.overlooked, beside the states
 # It answers and is drained all the same. One that does not answer is a matter of the plan's rule for that.
 ANSWERED = (DeliveryState.VERIFIED, DeliveryState.REJECTED, DeliveryState.FAILED)
@@ -124,11 +128,13 @@ def left(rollout: Rollout) -> QuerySet[Delivery]:
 
 
 def ask() -> int:
-    """Undrain them now; how many are still drained.
+    """Undrain them now, at most BATCH; how many of them are still drained.
 
-    A worker that drains one meanwhile writes another time beside it; then this answer counts for nothing.
+    In no order, so that those that never come back keep nobody from being asked. A worker that drains one meanwhile
+    writes another time beside it; then this answer counts for nothing.
     """
-    found = list(owed().select_related("instance", "rollout").order_by("drained_since")[:BATCH])
+    _let_go_retired()
+    found = list(owed().select_related("instance", "rollout").order_by("?")[:BATCH])
     answers: dict[int, Undrained] = {}
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         for delivery in found:
@@ -144,6 +150,12 @@ def ask() -> int:
     for environment_id, rollout_id in {(one.rollout.environment_id, one.rollout_id) for one in found}:
         live.ping(environment_id, f"rollout-{rollout_id}", "fleet")
     return still
+
+
+def _let_go_retired() -> None:
+    """Nothing is sent to a retired instance; its row says what became of it."""
+    gone = Instance.objects.filter(retired_at__isnull=False)
+    owed().filter(instance__in=gone).update(drained_since=None, drain_error=RETIRED)
 
 
 def _keep(pk: int, since: datetime | None, *, done: bool, error: str) -> None:

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -265,6 +266,32 @@ def test_beat_does_not_put_back_what_a_newer_rollout_is_just_drained_for(fleet: 
     assert draining.ask() == 0
     assert fleet.asked == asked
     assert draining.left(older).exists()
+
+
+def test_those_that_never_come_back_keep_nobody_from_being_asked(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "BATCH", 2)
+    _, rollout = begin(fleet, 3)
+    fleet.fails.update({("i0", "undrain"): 500, ("i1", "undrain"): 500})
+    fleet.drained = {"i0", "i1", "i2"}
+    for number in range(3):
+        since = timezone.now() + timedelta(seconds=number)
+        rollout.deliveries.filter(instance__name=f"i{number}").update(drained_since=since)
+    until(lambda: draining.ask() == 2 and fleet.drained == {"i0", "i1"}, what="the last to be undrained")
+
+
+def test_a_retired_instance_is_not_asked_any_more_and_its_row_says_so(fleet: Fleet) -> None:
+    cast, rollout = begin(fleet)
+    fleet.fails["i0", "undrain"] = 500
+    push.run(rollout.pk)
+    registry.retire(delivery(rollout).instance, actor=cast.olga)
+    asked = list(fleet.asked)
+    assert draining.ask() == 0
+    assert fleet.asked == asked
+    assert not draining.left(rollout).exists()
+    client = Client()
+    client.force_login(cast.victor)
+    page = client.get(reverse("sync:rollout", args=[rollout.pk])).content.decode()
+    assert "retired while it was drained, so nobody asks it any more" in page
 
 
 def test_a_late_answer_of_beat_does_not_empty_the_intention_of_a_worker_that_came_after(fleet: Fleet) -> None:
