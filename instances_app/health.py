@@ -16,6 +16,7 @@ from django.db import connection
 from django.utils import timezone
 
 from instances_app.client import Looked, Outcome
+from instances_app.client.replies import printable
 from instances_app.health_models import HOLDS, MISSES
 from instances_app.models import CheckSample, Health
 
@@ -120,7 +121,7 @@ def of(look: Looked) -> tuple[str, str]:
     if look.info.body.get("health") in (None, "healthy"):  # whatever it wrote there: a set would want to hash it
         return Health.HEALTHY, ""
     reason = look.info.body.get("health_reason") or "The service says that it is degraded."
-    return Health.DEGRADED, str(reason)[:300]
+    return Health.DEGRADED, printable(reason)
 
 
 def bucket(at: datetime) -> datetime:

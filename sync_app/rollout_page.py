@@ -52,6 +52,8 @@ COLUMNS = (
     "changed_at",
     "error",
     "evidence",
+    "drained_since",
+    "drain_error",
     "instance__name",
 )
 PLACE = re.compile(r"\A([01])-(\d{1,18})\Z", re.ASCII)
@@ -186,6 +188,7 @@ def _shown(delivery: Delivery) -> tuple[object, ...]:
         delivery.evidence,
         delivery.next_attempt_at,
         delivery.changed_at,
+        delivery.drained_since is None and delivery.drain_error,
         delivery.instance.name,
     )
 

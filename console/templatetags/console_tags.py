@@ -15,7 +15,8 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 TONES = {  # the shape and colour of every word that a state can be
-    "good": "in sync|healthy|verified|succeeded|approved|published|added|low|on|known|resolved|met|passed|ready|open now",
+    "good": "in sync|healthy|verified|succeeded|approved|published|added|low|on|known|resolved|met|passed|ready|"
+    "open now",
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit|unfit",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
     "outdated|drained|held|gone|flapping|in force",
