@@ -16,6 +16,7 @@ from instances_app.models import Environment
 LONGEST = 500  # characters
 SHORTEST_SECRET = 4  # shorter ones cannot be told from words
 LONG_SECRET = 8  # from here on it counts as pasted inside of longer words, too
+_MARK = "‹secret›"
 # What somebody would paste of a secret that is written with more around it.
 _CORES = (
     re.compile(r"\A(?:Bearer|Basic|Token)\s+(.+)\Z", re.IGNORECASE | re.DOTALL),
@@ -48,9 +49,11 @@ def without_secrets(words: str, texts: Iterable[str]) -> str:
 
 
 def hiding(texts: Iterable[str]) -> Callable[[str], str]:
-    """The same for many words beside the same documents, which are read once."""
+    """The same for many words beside the same documents, which are read once. These words may end within a secret."""
     literals = frozenset(_literals(texts))
-    return lambda words: _hidden(words, {secret for secret in literals if _stands_in(secret, words)})
+    return lambda words: _hidden_end(
+        _hidden(words, {secret for secret in literals if _stands_in(secret, words)}), literals
+    )
 
 
 def secrets_in(words: str, texts: Iterable[str]) -> set[str]:
@@ -78,16 +81,31 @@ def current(environment: Environment) -> set[str]:
 
 def _hidden(words: str, found: Collection[str]) -> str:
     for secret in sorted(found, key=len, reverse=True):
-        words = words.replace(secret, "‹secret›")
+        words = words.replace(secret, _MARK)
     return words
 
 
+def _hidden_end(words: str, literals: Iterable[str]) -> str:
+    """An instance's words are cut before anybody compares them, so they may end with the beginning of a secret."""
+    start = min((_cut_at(words, secret) for secret in literals if len(secret) > LONG_SECRET), default=len(words))
+    return words if start == len(words) else f"{words[:start]}{_MARK}"
+
+
+def _cut_at(words: str, secret: str) -> int:
+    """Where the beginning of a secret starts that the words end with, else their length."""
+    start = words.find(secret[:LONG_SECRET])
+    while start >= 0 and not secret.startswith(words[start:]):
+        start = words.find(secret[:LONG_SECRET], start + 1)
+    return start if start >= 0 else len(words)
+
+
 def _literals(texts: Iterable[str]) -> Iterator[str]:
+    """Each as it is, and on one line: so is what a browser pastes, and what is kept of an instance's words."""
     for text in texts:
         for secret in secrets.values(text):
-            yield secret.strip()
-            for core in _CORES:
-                yield from (found.strip() for found in core.findall(secret))
+            for part in (secret, *(found for core in _CORES for found in core.findall(secret))):
+                yield part.strip()
+                yield " ".join(part.split())
 
 
 def _stands_in(secret: str, words: str) -> bool:

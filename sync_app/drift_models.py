@@ -26,7 +26,7 @@ class Drift(models.Model):
     # Ids of the instances people were told of. Whoever is set aside is not among them, so that the end of that is told.
     instances = ArrayField(models.BigIntegerField(), default=list)
     heal_stop = models.CharField(max_length=20, blank=True)  # why self-heal leaves it alone, once that was told
-    tried_at = models.DateTimeField(null=True)  # the last time an instance was asked for the content
+    tried_at = models.DateTimeField(null=True)  # when an instance was last asked for the content
     read_error = models.CharField(max_length=500, blank=True)  # why it was not handed over
 
     class Meta:

@@ -128,7 +128,8 @@ def _sorted(environment: Environment, bundle: Bundle) -> tuple[dict[int, list[Dr
     for one in drift.members(bundle):
         rows.setdefault(one.instance_id, []).append(one)
     drifts = Drift.objects.filter(environment=environment, ended_at=None)
-    asked = set(drifts.exclude(tried_at=None).values_list("kind", "short"))
+    answered = drifts.exclude(tried_at=None).filter(Q(copy__isnull=False) | ~Q(read_error=""))
+    asked = set(answered.values_list("kind", "short"))
     wanted: dict[int, list[Drifting]] = {}
     left: dict[int, str] = {}
     for pk, found in rows.items():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from instances_app.client import DryPushed, Outcome, Reply
+from configs_app import reasons
+from instances_app.client import DryPushed, Outcome, Reply, replies
 from sync_app.dry_verdicts import Verdict, decide
 
 ABLE = Reply(Outcome.OK, 200, {"capabilities": ["batch", "digest", "dry_run", "readiness"]})
@@ -120,3 +122,30 @@ def test_the_documents_secrets_are_taken_out_of_an_instances_words() -> None:
         DryPushed(1, ABLE, answer), names=[], hide=lambda words: words.replace("pw-of-the-database", "‹secret›")
     )
     assert found.error == "The password ‹secret› is too short"
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        (PEM, f"no key: {PEM}"),
+        ("S3cr3t" * 80, "no key: " + "S3cr3t" * 80),
+        ("tail-of-a-secret-123", "x" * 285 + " tail-of-a-secret-123"),
+        (PEM, "x" * 150 + f" Bearer {PEM} {PEM}"),
+    ],
+    ids=["several lines", "longer than the words", "cut off", "both"],
+)
+def test_a_secret_is_taken_out_also_when_the_words_were_shortened(secret: str, said: str) -> None:
+    hide = reasons.hiding([json.dumps({"db": {"type": "kafka", "password": secret, "token": f"Bearer {secret}"}})])
+    answer = replies.classify(422, {}, json.dumps({"error": said, "code": "rejected"}).encode(), started=0.0)
+    error = decide(DryPushed(1, ABLE, answer), names=[], hide=hide).error
+    assert error.endswith("‹secret›")
+    assert secret[:8] not in error
+
+
+def test_words_that_end_like_a_secret_begins_stay_when_that_is_short_or_not_the_end() -> None:
+    hide = reasons.hiding([json.dumps({"db": {"type": "kafka", "password": "password-of-db"}})])
+    for words in ("this is no passwor", "the password-of a host", "no password-off"):
+        assert hide(words) == words

@@ -45,7 +45,7 @@ def changed(cast: Cast, *names: str, digest: str = OTHER) -> None:
     for name in names or ("i0",):
         drifts.change(one(cast, name), digest)
     drift_watch.note(cast.environment)
-    Drift.objects.filter(tried_at=None).update(tried_at=timezone.now())
+    Drift.objects.filter(tried_at=None).update(tried_at=timezone.now(), read_error="cannot")
 
 
 def healed(cast: Cast) -> Rollout:
@@ -99,7 +99,7 @@ def test_one_report_is_not_enough() -> None:
     cast = fleet()
     drifts.change(one(cast), times=1)
     drift_watch.note(cast.environment)
-    Drift.objects.update(tried_at=timezone.now())
+    Drift.objects.update(tried_at=timezone.now(), read_error="cannot")
     assert left(cast) == "it has been reported only once so far"
 
 
@@ -118,6 +118,13 @@ def test_what_is_there_is_read_first() -> None:
     cast = fleet()
     changed(cast)
     Drift.objects.update(tried_at=None)
+    assert left(cast) == "what is there has not been read yet"
+
+
+def test_a_question_that_a_kill_cut_short_is_no_answer() -> None:
+    cast = fleet()
+    changed(cast)
+    Drift.objects.update(tried_at=timezone.now(), read_error="")
     assert left(cast) == "what is there has not been read yet"
 
 
@@ -281,6 +288,6 @@ def test_a_repair_that_the_instance_refuses_uses_up_the_budget_too() -> None:
         rollout.refresh_from_db()
         assert rollout.state == "incomplete"
         drift_watch.note(cast.environment)
-        Drift.objects.update(tried_at=timezone.now())
+        Drift.objects.update(tried_at=timezone.now(), read_error="cannot")
     assert self_heal.run(cast.environment) is None
     assert set(self_heal.look(cast.environment).stopped.values()) == {"comes_back"}

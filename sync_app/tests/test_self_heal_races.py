@@ -23,7 +23,7 @@ def test_many_turns_at_once_note_a_drift_once_and_repair_it_once() -> None:
         drifts.change(one(cast, name))
 
     noted = together(*[lambda: drift_watch.note(cast.environment)] * 6)
-    Drift.objects.update(tried_at="2026-01-01T00:00:00Z")
+    Drift.objects.update(tried_at="2026-01-01T00:00:00Z", read_error="cannot")
     started = together(*[lambda: self_heal.run(Environment.objects.get(pk=cast.environment.pk))] * 6)
 
     assert [result for result in [*noted, *started] if isinstance(result, Exception)] == []
