@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import lru_cache
 
 METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.azure.com", "metadata"})
 METADATA_ADDRESSES = frozenset(
@@ -11,6 +12,7 @@ METADATA_ADDRESSES = frozenset(
 )  # beside link-local
 
 
+@lru_cache(maxsize=16_384)  # every connection of every rollout and check asks
 def is_forbidden(host: str) -> bool:
     """A link-local, multicast or unspecified address, or one that clouds hand out credentials at."""
     address = _address(host.partition("%")[0])

@@ -120,7 +120,7 @@ def _object(content: bytes) -> dict[str, Any]:
     """An answer's object, as the database can keep it: one that cannot be kept would take its whole batch with it."""
     try:
         text = content.decode("utf-8", "replace")  # as RFC 8259 has it
-        body = json.loads(text, parse_float=_float, parse_constant=_float)
+        body = _decoder.decode(text)
         if isinstance(body, dict) and text.count("{") + text.count("[") > DEEPEST:
             protocol.check_depth(body, DEEPEST)
         if "\\u" in text:
@@ -136,6 +136,9 @@ def _float(digits: str) -> float:
     if not math.isfinite(value):
         raise ValueError(digits)
     return value
+
+
+_decoder = json.JSONDecoder(parse_float=_float, parse_constant=_float)  # json.loads would make one for every answer
 
 
 def _storable(value: Any) -> Any:
