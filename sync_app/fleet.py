@@ -119,7 +119,7 @@ def _config(environment: Environment, bundle: Bundle | None, since: datetime) ->
     return Case(
         When(~seen, then=Value(UNKNOWN)),
         When(same, then=Value(IN_SYNC)),
-        When(pk__in=_drifted(environment, bundle, same), then=Value(DRIFTED)),
+        When(pk__in=_drifted(environment, bundle), then=Value(DRIFTED)),
         default=Value(OUT_OF_SYNC),
     )
 
@@ -142,12 +142,17 @@ def _last_deliveries(ids: Iterable[int]) -> dict[int, Delivery]:
     return {one.instance_id: one for one in Delivery.objects.filter(pk__in=wanted).select_related("rollout")}
 
 
-def _drifted(environment: Environment, bundle: Bundle, same: Q) -> set[int]:
-    """Who drifts. Few differ without a delivery on its way, and a narrow scan finds them; only they are looked at."""
+def _drifted(environment: Environment, bundle: Bundle) -> set[int]:
+    """Who drifts. Few report something else without a delivery on its way, and a narrow scan finds them; only they are
+    looked at.
+    """
     on_its_way = Delivery.objects.filter(rollout__environment=environment, state__in=UNFINISHED).exclude(
         state=DeliveryState.PENDING, rollout__state__in=[RolloutState.PAUSED, RolloutState.HALTED]
     )
-    differing = Glance.objects.filter(~same, environment=environment).exclude(pk__in=on_its_way.values("instance"))
+    others = Q()
+    for kind, digest in bundle.digests().items():
+        others |= Q(**{f"{kind}_digest__isnull": False}) & ~Q(**{f"{kind}_digest__in": _forms(digest)})
+    differing = Glance.objects.filter(others, environment=environment).exclude(pk__in=on_its_way.values("instance"))
     return drift.drifted(bundle, list(differing.values_list("pk", flat=True)))
 
 
