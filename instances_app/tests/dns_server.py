@@ -48,6 +48,18 @@ class Zone:
         return content
 
 
+def _bound(
+    over_udp: type[socketserver.BaseRequestHandler], over_tcp: type[socketserver.BaseRequestHandler]
+) -> tuple[socketserver.UDPServer, socketserver.TCPServer]:
+    """Both at one port: one that is free for UDP may be taken for TCP."""
+    while True:
+        udp = socketserver.UDPServer(("127.0.0.1", 0), over_udp)
+        try:
+            return udp, socketserver.TCPServer(udp.server_address, over_tcp)
+        except OSError:
+            udp.server_close()
+
+
 @contextmanager
 def serving() -> Iterator[Zone]:
     class Udp(socketserver.BaseRequestHandler):
@@ -64,9 +76,8 @@ def serving() -> Iterator[Zone]:
             if content is not None:
                 self.wfile.write(struct.pack("!H", len(content)) + content)
 
-    udp = socketserver.UDPServer(("127.0.0.1", 0), Udp)
+    udp, tcp = _bound(Udp, Tcp)
     address: Any = udp.server_address
-    tcp = socketserver.TCPServer(address, Tcp)
     zone = Zone(f"127.0.0.1:{address[1]}")
     threads = [threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}) for server in (udp, tcp)]
     for thread in threads:

@@ -8,6 +8,7 @@ from typing import Any
 
 WIDTH, HEIGHT = 720, 420
 LEFT, RIGHT, TOP, BOTTOM = 70, 130, 30, 50
+APART = 16  # between two names
 SERIES = (  # name, colour, dashes: told apart without colours too
     ("Webhook Console", "#1d6fb8", ""),
     ("curl, POST only", "#5b6572", "2 4"),
@@ -50,6 +51,7 @@ def svg(runs: Sequence[dict[str, Any]]) -> str:
         _, y = place((10.0 ** across[0], 10.0**power))
         parts += [_grid(LEFT, y, WIDTH - RIGHT, y), _text(LEFT - 8, y + 4, f"{10.0**power:g} s", "end")]
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "instances", "middle"))
+    labels: list[float] = []
     for (name, colour, dashes), line in zip(SERIES, lines, strict=True):
         if line:
             placed = [place(point) for point in line]
@@ -57,7 +59,11 @@ def svg(runs: Sequence[dict[str, Any]]) -> str:
             look = f'fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"'
             parts.append(f'<polyline points="{path}" {look}/>')
             parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in placed]
-            parts.append(_text(placed[-1][0] + 8, placed[-1][1] + 4, name, "start"))
+            beside = placed[-1][1] + 4
+            while any(abs(beside - other) < APART for other in labels):
+                beside += 2  # below what stands there already
+            labels.append(beside)
+            parts.append(_text(placed[-1][0] + 8, beside, name, "start"))
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -10,18 +10,20 @@ import json
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from configs_app import documents
 from console import bench_pages, scratch_database
 from console.bench_pages import Address
 from console.models import User
 from console.sealing import seal
-from instances_app.models import Environment
+from instances_app.models import Environment, Instance
 from sync_app import deliveries
 from sync_app.models import Cause, Rollout
 
@@ -29,15 +31,6 @@ FEW = 100  # as many as a page shows
 PAST = 10  # rollouts that have ended
 CHANGED = 25  # rows of a page that change between two live answers
 
-INSTANCES = """
-INSERT INTO instances_app_instance
-    (environment_id, name, base_url, token_sealed, labels, created_at, health, health_at, health_detail, info)
-SELECT %(environment)s, 'edge-' || lpad(n::text, 5, '0'), 'http://edge-' || n || '.internal:8000', %(token)s,
-    jsonb_build_object('region', (ARRAY['eu', 'us'])[1 + n %% 2], 'tier', (ARRAY['web', 'batch', 'spare'])[1 + n %% 3]),
-    now(), CASE WHEN %(many)s AND n %% 100 = 7 THEN 'down' ELSE 'healthy' END, now() + interval '1 hour', '',
-    jsonb_build_object('version', '1.2.3', 'agent_version', '1.0', 'protocol', 1, 'text', repeat('x', 400))
-FROM generate_series(1, %(number)s) AS n
-"""
 OBSERVATIONS = """
 INSERT INTO instances_app_observation (instance_id, kind, digest, since, seen_at, until)
 SELECT i.id, w.kind, CASE WHEN left_.yes AND w.kind = 'webhooks' THEN repeat('e', 64) ELSE w.digest END,
@@ -144,6 +137,24 @@ def _live(page: Address, changed: int) -> Address:
     return address
 
 
+def _instances(environment: Environment, number: int) -> Iterator[Instance]:
+    token, seen = seal("bench"), timezone.now() + timedelta(hours=1)
+    info = {"version": "1.2.3", "agent_version": "1.0", "protocol": 1, "text": "x" * 400}
+    for index in range(1, number + 1):
+        word = "down" if number > FEW and index % 100 == 7 else "healthy"
+        yield Instance(
+            environment=environment,
+            name=f"edge-{index:05}",
+            base_url=f"http://edge-{index}.internal:8000",
+            token_sealed=token,
+            labels={"region": ("eu", "us")[index % 2], "tier": ("web", "batch", "spare")[index % 3]},
+            health=word,
+            health_called=word,
+            health_at=seen,
+            info=info,
+        )
+
+
 def _fill(number: int) -> None:
     """A fleet that runs its first bundle, with rollouts in the past and one half way."""
     author = User.objects.create_superuser("bench")
@@ -151,16 +162,9 @@ def _fill(number: int) -> None:
     texts = {"webhooks": '{"a": {}}', "connections": "{}"}
     bundle = documents.import_first(environment, texts, actor=author, origin="the benchmark")
     wanted = bundle.digests()
-    asked: dict[str, Any] = {
-        "environment": environment.pk,
-        "token": seal("bench"),
-        "number": number,
-        "many": number > FEW,
-        **wanted,
-    }
+    Instance.objects.bulk_create(_instances(environment, number), batch_size=1000)
     with connection.cursor() as cursor:
-        cursor.execute(INSTANCES, asked)
-        cursor.execute(OBSERVATIONS, asked)
+        cursor.execute(OBSERVATIONS, {"many": number > FEW, **wanted})
     everybody = list(environment.instances.order_by("pk").values_list("pk", flat=True))
     for index in range(1, PAST + 2):
         last = index > PAST
