@@ -23,10 +23,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
+from webhook_agent import protocol
 
 from configs_app.models import Bundle
-from instances_app.models import Kind
+from instances_app.models import Glance, Kind
+from sync_app.models import UNFINISHED, Delivery, DeliveryState, RolloutState
 
 NAMED = 5  # instances that a group names before it counts the rest
 
@@ -37,6 +40,7 @@ _DRIFTING = """
         SELECT u.instance_id FROM sync_app_delivery u JOIN sync_app_rollout r ON r.id = u.rollout_id
         WHERE u.state IN ('pending', 'retrying', 'unknown', 'sending') AND r.environment_id = %(environment)s
             AND NOT (u.state = 'pending' AND r.state IN ('paused', 'halted'))
+            AND (%(instances)s::bigint[] IS NULL OR u.instance_id = ANY(%(instances)s::bigint[]))
     ), aside AS MATERIALIZED (
         SELECT m.instance_id, a.kind, a.short FROM sync_app_setaside a, unnest(a.instances) AS m(instance_id)
         WHERE a.environment_id = %(environment)s AND a.ended_at IS NULL AND a.until > %(now)s
@@ -206,15 +210,38 @@ def members(
     return [Drifting(*row) for row in rows]
 
 
+def differing(bundle: Bundle) -> list[int]:
+    """Active instances that may drift: they last reported something else, and no delivery to them is on its way. Few,
+    and found by a narrow scan; only they have to be looked at closely.
+    """
+    on_its_way = Delivery.objects.filter(rollout__environment=bundle.environment_id, state__in=UNFINISHED).exclude(
+        state=DeliveryState.PENDING, rollout__state__in=[RolloutState.PAUSED, RolloutState.HALTED]
+    )
+    others = Q()
+    for kind, digest in bundle.digests().items():
+        others |= Q(**{f"{kind}_digest__isnull": False}) & ~Q(**{f"{kind}_digest__in": forms(digest)})
+    found = Glance.objects.filter(others, environment=bundle.environment_id)
+    return list(found.exclude(pk__in=on_its_way.values("instance")).values_list("pk", flat=True))
+
+
+def forms(digest: str) -> list[str]:
+    """A digest whole, and as the 16 digits that a seed-only service reports."""
+    return [digest, protocol.short(digest)]
+
+
 def drifted(bundle: Bundle | None, instances: Collection[int]) -> set[int]:
     """The instances that drift, of these; whether their reports are fresh is the caller's to look at. One query."""
     return {row[0] for row in _rows(bundle, "SELECT DISTINCT instance_id FROM drifting", instances=instances)}
 
 
 def count(bundle: Bundle | None) -> int:
-    """How many instances surely drift that nobody has set aside; one query."""
-    sure = "WHERE fresh AND seen_twice AND NOT ignored AND NOT snoozed"
-    return next((int(row[0]) for row in _rows(bundle, f"SELECT count(DISTINCT instance_id) FROM drifting {sure}")), 0)
+    """How many instances surely drift that nobody has set aside; two queries."""
+    if bundle is None:
+        return 0
+    number = (
+        "SELECT count(DISTINCT instance_id) FROM drifting WHERE fresh AND seen_twice AND NOT ignored AND NOT snoozed"
+    )
+    return next((int(row[0]) for row in _rows(bundle, number, instances=differing(bundle))), 0)
 
 
 def _rows(

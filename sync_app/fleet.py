@@ -32,7 +32,7 @@ from configs_app import documents
 from configs_app.models import Bundle
 from instances_app.models import Environment, Glance, Health, Instance, fresh_since, maintained
 from sync_app import drift
-from sync_app.models import UNFINISHED, Delivery, DeliveryState, RolloutState
+from sync_app.models import Delivery
 
 IN_SYNC = "in sync"  # fresh reports of our digests, for every document of the bundle
 OUT_OF_SYNC = "out of sync"  # something else, and we know why: it was never sent, or a rollout ended without proof
@@ -115,11 +115,11 @@ def _config(environment: Environment, bundle: Bundle | None, since: datetime) ->
     seen, same = Q(), Q()
     for kind, digest in wanted.items():
         seen &= Q(**{f"{kind}_at__gte": since})
-        same &= Q(**{f"{kind}_digest__in": _forms(digest)})
+        same &= Q(**{f"{kind}_digest__in": drift.forms(digest)})
     return Case(
         When(~seen, then=Value(UNKNOWN)),
         When(same, then=Value(IN_SYNC)),
-        When(pk__in=_drifted(environment, bundle), then=Value(DRIFTED)),
+        When(pk__in=drift.drifted(bundle, drift.differing(bundle)), then=Value(DRIFTED)),
         default=Value(OUT_OF_SYNC),
     )
 
@@ -140,22 +140,3 @@ def _last_deliveries(ids: Iterable[int]) -> dict[int, Delivery]:
     newest = Delivery.objects.filter(instance=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     wanted = Instance.objects.filter(pk__in=list(ids)).annotate(last=Subquery(newest)).values("last")
     return {one.instance_id: one for one in Delivery.objects.filter(pk__in=wanted).select_related("rollout")}
-
-
-def _drifted(environment: Environment, bundle: Bundle) -> set[int]:
-    """Who drifts. Few report something else without a delivery on its way, and a narrow scan finds them; only they are
-    looked at.
-    """
-    on_its_way = Delivery.objects.filter(rollout__environment=environment, state__in=UNFINISHED).exclude(
-        state=DeliveryState.PENDING, rollout__state__in=[RolloutState.PAUSED, RolloutState.HALTED]
-    )
-    others = Q()
-    for kind, digest in bundle.digests().items():
-        others |= Q(**{f"{kind}_digest__isnull": False}) & ~Q(**{f"{kind}_digest__in": _forms(digest)})
-    differing = Glance.objects.filter(others, environment=environment).exclude(pk__in=on_its_way.values("instance"))
-    return drift.drifted(bundle, list(differing.values_list("pk", flat=True)))
-
-
-def _forms(digest: str) -> list[str]:
-    """A digest whole, and as the 16 digits that a seed-only service reports."""
-    return [digest, protocol.short(digest)]
