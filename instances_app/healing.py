@@ -15,7 +15,7 @@ from console import audit
 from console.errors import Refused
 from console.models import User
 from instances_app import late_reviews
-from instances_app.models import Environment, LateReview
+from instances_app.models import Environment
 
 MOST_PER_INSTANCE, MOST_PER_HOUR = 100, 1000
 
@@ -62,25 +62,16 @@ def change(environment: Environment, heal: SelfHeal, *, reason: str = "", actor:
         if heal == before:
             raise Refused("It is set like this already.")
         looser = heal.looser_than(before) if environment.protected else []
-        review = None
-        if looser:  # before the environment changes: the database looks for it
-            review = late_reviews.open_for(
-                environment,
-                cause=LateReview.Cause.RULES,
-                subject=f"{actor.username} loosened the rules. {' '.join(looser)}",
-                reason=reason,
-                actor=actor,
-            )
+        review = late_reviews.open_if_looser(environment, looser, reason=reason, actor=actor)
         environment.self_heal = heal.on
         environment.heals_per_instance, environment.heals_per_hour = heal.per_instance, heal.per_hour
         environment.save(update_fields=["self_heal", "heals_per_instance", "heals_per_hour"])
-        more: dict[str, Any] = {"looser": looser, "reason": review.reason, "review": review.pk} if review else {}
         audit.record(
             "environment.loosened" if review else "environment.self_heal_changed",
             actor=actor,
             target=environment,
             before=before.data,
             after=heal.data,
-            **more,
+            **review,
         )
     return environment

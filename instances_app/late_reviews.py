@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -47,6 +48,23 @@ def open_for(
         lambda: logger.warning("%s, in %s by %s: waits for a review", subject, environment, actor.username)
     )
     return review
+
+
+def open_if_looser(environment: Environment, looser: list[str], *, reason: str, actor: User) -> dict[str, Any]:
+    """The same for rules that become `looser`, a sentence each; what the event of it says of the review.
+
+    Nothing, where they do not. Before the environment changes: the database looks for the review.
+    """
+    if not looser:
+        return {}
+    review = open_for(
+        environment,
+        cause=LateReview.Cause.RULES,
+        subject=f"{actor.username} loosened the rules. {' '.join(looser)}",
+        reason=reason,
+        actor=actor,
+    )
+    return {"looser": looser, "reason": review.reason, "review": review.pk}
 
 
 def need_reason(reason: str) -> str:

@@ -16,7 +16,7 @@ from console import audit
 from console.errors import Refused
 from console.models import User
 from instances_app import late_reviews
-from instances_app.models import MOST_APPROVALS, Environment, LateReview
+from instances_app.models import MOST_APPROVALS, Environment
 from instances_app.plans import Plan
 
 
@@ -73,15 +73,7 @@ def change(environment: Environment, rules: Rules, *, reason: str = "", actor: U
         if rules == before:
             raise Refused("These are the rules already.")
         looser = rules.looser_than(before)
-        review = None
-        if looser:  # before the environment changes: the database looks for it
-            review = late_reviews.open_for(
-                environment,
-                cause=LateReview.Cause.RULES,
-                subject=f"{actor.username} loosened the rules. {' '.join(looser)}",
-                reason=reason,
-                actor=actor,
-            )
+        review = late_reviews.open_if_looser(environment, looser, reason=reason, actor=actor)
         environment.protected = rules.protected
         environment.approvals, environment.approvals_high = rules.approvals, rules.approvals_high
         environment.approvers_group = rules.group
@@ -89,16 +81,14 @@ def change(environment: Environment, rules: Rules, *, reason: str = "", actor: U
         if healed:
             environment.self_heal = False  # to be switched on there as a decision of its own
         environment.save(update_fields=["protected", "approvals", "approvals_high", "approvers_group", "self_heal"])
-        more: dict[str, Any] = {"looser": looser, "reason": review.reason, "review": review.pk} if review else {}
-        if healed:
-            more["self_heal"] = "switched off"
         audit.record(
             "environment.loosened" if review else "environment.changed",
             actor=actor,
             target=environment,
             before=before.data,
             after=rules.data,
-            **more,
+            **review,
+            **({"self_heal": "switched off"} if healed else {}),
         )
     return environment
 

@@ -215,7 +215,6 @@ def _left_at(pushed: Pushed) -> float | None:
 
 def _update(results: Sequence[tuple[Claim, Pushed]], verdicts_: Sequence[Verdict], now: datetime) -> None:
     """One UPDATE for the whole batch, fenced by state and attempt."""
-
     rows = [
         {
             "id": claim.id,
