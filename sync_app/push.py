@@ -6,7 +6,6 @@ and writes them down in bulk.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from webhook_agent import protocol
 from configs_app import proposals, reasons
 from console import sealing
 from instances_app.client import Fleet, Outcome, Push, Pushed, Reply, Result, Target
+from instances_app.client.bodies import members
 from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
 from sync_app import alone, deliveries, waves
@@ -215,7 +215,7 @@ class Payload:
 
     def _serialised(self, kinds: tuple[str, ...], *, batch: bool) -> tuple[bytes, ...]:
         if (kinds, batch) not in self._bodies:
-            parts = [self._document(kind) for kind in SEND_ORDER if kind in kinds]
+            parts = [members(kind, self.wanted[kind], self.texts[kind]) for kind in SEND_ORDER if kind in kinds]
             common = (
                 f'"source":"webhook-console","sequence":{self.rollout.sequence},'
                 f'"request_id":"rollout-{self.rollout.pk}"'
@@ -227,12 +227,6 @@ class Payload:
             )
             self._bodies[kinds, batch] = tuple(body.encode() for body in bodies)
         return self._bodies[kinds, batch]
-
-    def _document(self, kind: str) -> str:
-        """The members of one document; its text goes onto the wire as it was typed."""
-        digest = self.wanted[kind]
-        head = {"type": kind, "version": protocol.short(digest), "digest": digest}
-        return f'{json.dumps(head)[1:-1]},"config":{self.texts[kind]}'
 
 
 def _approved_addresses(rollout: Rollout) -> dict[int, str]:

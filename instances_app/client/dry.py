@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NewType
 
-from webhook_agent import protocol
-
+from instances_app.client import bodies
 from instances_app.client.replies import Outcome, Reply, Target
 
 NEEDED = frozenset({"batch", "dry_run"})
@@ -36,11 +35,8 @@ class DryPushed:
 
 
 def body(documents: Iterable[tuple[str, str, str]], *, request_id: str) -> DryBody:
-    """(kind, digest, text), in the order in which they are applied; a text goes onto the wire as it was typed."""
-    parts = [
-        f'{{{json.dumps({"type": kind, "version": protocol.short(digest), "digest": digest})[1:-1]},"config":{text}}}'
-        for kind, digest, text in documents
-    ]
+    """(kind, digest, text), in the order in which they are applied."""
+    parts = [f"{{{bodies.members(*document)}}}" for document in documents]
     common = f'"dry_run":true,"source":"webhook-console","request_id":{json.dumps(request_id)}'
     return DryBody(f'{{{common},"configs":[{",".join(parts)}]}}'.encode())
 
