@@ -188,10 +188,19 @@ def test_a_name_nobody_knows_is_told_from_a_refused_connection(ask: Ask) -> None
     assert (reply.outcome, reply.code) == (Outcome.UNREACHABLE, "dns")
 
 
+@pytest.fixture
+def loopback_is_metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if it were one. What is forbidden is remembered, so it has to be forgotten before and after."""
+    addresses.is_forbidden.cache_clear()
+    monkeypatch.setattr(addresses, "METADATA_ADDRESSES", frozenset({"127.0.0.1"}))
+    yield
+    monkeypatch.undo()
+    addresses.is_forbidden.cache_clear()
+
+
 def test_a_name_that_leads_to_a_metadata_service_is_not_told_the_token(
-    ask: Ask, peer: Callable[[Answer], Peer], monkeypatch: pytest.MonkeyPatch
+    ask: Ask, peer: Callable[[Answer], Peer], loopback_is_metadata: None
 ) -> None:
-    monkeypatch.setattr(addresses, "METADATA_ADDRESSES", frozenset({"127.0.0.1"}))  # as if it were one
     listening = peer(hangs)
     reply = ask(Target(listening.target.base_url.replace("127.0.0.1", "localhost"), "t"))
     assert (reply.outcome, reply.code) == (Outcome.UNREACHABLE, "address")

@@ -17,7 +17,7 @@ def test_a_short_chaos_run_loses_nothing_and_leaves_nothing_stuck_or_half_applie
 
     run = subprocess.run(command, env=kept, capture_output=True, text=True)
 
-    assert run.stdout, run.stderr
+    assert run.stdout.rstrip().endswith("}"), run.stdout + run.stderr
     figures = json.loads(run.stdout.splitlines()[-1])
     assert figures["broken"] == {}, run.stderr
     assert run.returncode == 0

@@ -150,11 +150,15 @@ def test_the_history_page_costs_a_fixed_number_of_queries(cast: Cast) -> None:
             assert client.get("/e/staging/history/").status_code == 200
         return len(captured)
 
+    def fleet(numbers: range) -> None:
+        for number in numbers:
+            testing.instance(cast.environment, f"n{number}")
+            see(f"n{number}", digests(1 + number % 2))
+
+    fleet(range(2))  # one of them is not on the desired content: whether it drifts is a question of its own
     queries()
     few = queries()
-    for number in range(20):
-        testing.instance(cast.environment, f"n{number}")
-        see(f"n{number}", digests(1 + number % 2))
+    fleet(range(2, 22))
     assert queries() == few
 
 
