@@ -6,6 +6,7 @@ compressed; it is unpacked once into .cache/chromium with Node's zlib (Python ha
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -62,6 +63,18 @@ def chromium() -> tuple[Path, dict[str, str]]:
 
 
 def _unpacked() -> tuple[Path, dict[str, str]]:
+    CACHE.parent.mkdir(exist_ok=True)
+    with CACHE.with_suffix(".lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)  # two test processes at once: the second finds the work done
+        _unpack()
+    libraries = [str(path.parent) for path in CACHE.rglob("libnss3.so")]
+    return CACHE / "chromium", {
+        "LD_LIBRARY_PATH": os.pathsep.join([*libraries, os.environ.get("LD_LIBRARY_PATH", "")]).strip(os.pathsep),
+        "FONTCONFIG_FILE": str(CACHE / "fonts.conf"),
+    }
+
+
+def _unpack() -> None:
     assets.install(PACKAGE)
     packed = PACKAGE / "node_modules" / "@sparticuz" / "chromium" / "bin"
     stamp = CACHE / "unpacked"
@@ -79,11 +92,6 @@ def _unpacked() -> tuple[Path, dict[str, str]]:
         fonts = next(iter(sorted(CACHE.rglob("*.ttf"))), CACHE).parent
         (CACHE / "fonts.conf").write_text(FONTS.format(fonts=fonts, cache=CACHE / "fontcache"))
         stamp.write_text(version)
-    libraries = [str(path.parent) for path in CACHE.rglob("libnss3.so")]
-    return CACHE / "chromium", {
-        "LD_LIBRARY_PATH": os.pathsep.join([*libraries, os.environ.get("LD_LIBRARY_PATH", "")]).strip(os.pathsep),
-        "FONTCONFIG_FILE": str(CACHE / "fonts.conf"),
-    }
 
 
 @pytest.hookimpl(trylast=True)

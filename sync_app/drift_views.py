@@ -229,7 +229,7 @@ def overwrite(request: ConsoleRequest, environment: str, kind: str, short: str) 
         except Refused as refusal:
             refused = str(refusal)
     plan = rollouts.plan_for(found)
-    instances = list(found.instances.active().filter(pk__in=chosen).only(*rollouts.NEEDED))
+    instances = list(found.instances.active().filter(pk__in=chosen).defer("token_sealed", "info"))
     sent_to = {one.pk: one for one in instances if not one.in_maintenance}
     others = [one for one in drift.members(bundle, instances=sent_to) if (one.kind, one.short) != (kind, short)]
     context = {

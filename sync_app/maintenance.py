@@ -6,7 +6,7 @@ them up. What may have been sent to one comes to its end as ever. Locks: environ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Set
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from console import audit, live
 from console.errors import Refused
 from console.models import User
 from instances_app.freeze_models import LAST
-from instances_app.models import Instance, maintained
+from instances_app.models import Instance, InstanceQuerySet, maintained
 from sync_app.models import GOING, WAITING, DeliveryState, Rollout
 
 SKIPPED = "Nothing was sent: the instance is in maintenance. Sync it afterwards."
@@ -90,10 +90,10 @@ def _skip(rollout: Rollout, instances: list[int], why: str) -> int:
     )
 
 
-def among(instances: Iterable[Instance]) -> list[dict[str, Any]]:
-    """Those of them in maintenance, as a rollout keeps whom it left out."""
-    left = sorted((one for one in instances if one.in_maintenance), key=lambda one: one.name)
-    return [{"id": one.pk, "name": one.name, "reason": one.maintenance_reason} for one in left]
+def among(instances: InstanceQuerySet, chosen: Set[int]) -> list[dict[str, Any]]:
+    """Those of the chosen ones (ids) in maintenance, by name, as a rollout keeps whom it left out."""
+    resting = instances.in_maintenance().order_by("name").values_list("pk", "name", "maintenance_reason")
+    return [{"id": pk, "name": name, "reason": reason} for pk, name, reason in resting if pk in chosen]
 
 
 def not_held_against(rollout: Rollout) -> Q:

@@ -128,7 +128,7 @@ def waves_preview(request: ConsoleRequest, environment: str) -> HttpResponse:
 def _waves(environment: Environment, chosen: set[int], change: Change | None = None) -> dict[str, Any]:
     """The plan in words, and the names in each of its waves."""
     plan = rollouts.plan_for(environment, change)
-    instances = list(environment.instances.active().filter(pk__in=chosen).only(*rollouts.NEEDED))
+    instances = list(environment.instances.active().filter(pk__in=chosen).defer("token_sealed", "info"))
     left_out = [one for one in instances if one.in_maintenance]
     waves = plans.waves(plan, (one for one in instances if not one.in_maintenance))
     sent_to = [one.pk for wave in waves for one in wave]

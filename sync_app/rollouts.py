@@ -26,16 +26,6 @@ from instances_app.plans import Plan
 from sync_app import alone, blocklist, deliveries, freezing, maintenance, tasks, waves
 from sync_app.models import GOING, UNFINISHED, WITH_REASON, Cause, Delivery, DeliveryState, Rollout, RolloutState
 
-NEEDED = (
-    "pk",
-    "environment",
-    "name",
-    "labels",
-    "maintenance_since",
-    "maintenance_until",
-    "maintenance_reason",
-)  # of an instance
-
 
 def publish(
     change: Change,
@@ -111,7 +101,7 @@ def start(
             raise Refused(f"{environment} has no revisions yet. Import or publish its documents first.")
         blocklist.refuse_blocked(bundle)
         active = Instance.objects.active().filter(environment=environment)
-        wanted = {instance.pk: instance for instance in active.only(*NEEDED)}
+        wanted = {one.pk: one for one in active.values_list("pk", "name", "labels", named=True)}  # no models: cheaper
         chosen = set(wanted) if instances is None else wanted.keys() & set(instances)
         old = lock_going(environment)
         if old is not None:
@@ -124,7 +114,7 @@ def start(
             raise Refused("No instance is chosen. Register one, or choose at least one that is not retired.")
         alone.refuse(bundle, environment=environment, cause=cause, actor=actor, chosen=chosen)
         plan = plan or plan_for(environment, change or alone.published_by(bundle))
-        left_out = maintenance.among(wanted[pk] for pk in chosen)
+        left_out = maintenance.among(active, chosen)
         if len(left_out) == len(chosen):
             raise Refused(f"Every chosen instance is in maintenance: {maintenance.names(left_out)}. End that first.")
         approved = change is not None and environment.protected
@@ -190,7 +180,7 @@ def retry(rollout: Rollout, *, actor: User, unstarted: bool = True) -> Rollout:
         )
 
 
-def _waves(plan: Plan, instances: Sequence[Instance], left_out: Set[int], *, approved: bool) -> list[list[int]]:
+def _waves(plan: Plan, instances: Sequence[plans.Member], left_out: Set[int], *, approved: bool) -> list[list[int]]:
     """The ids in each wave, without those that are left out.
 
     Approved waves stay as they were approved: nobody else moves up into the first one. Otherwise they are made anew of

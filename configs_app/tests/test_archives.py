@@ -52,7 +52,11 @@ def test_two_of_one_name_are_named_and_refused() -> None:
         read(packed(("a/webhooks.json", b"{}"), ("b/webhooks.json", b"{}")))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"not a zip", packed(("webhooks.json", b"{}"))[:40]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK", b"not a zip", packed(("webhooks.json", b"{}"))[:40]],
+    ids=["empty", "short", "text", "cut"],
+)
 def test_what_is_no_archive_is_refused_in_words(content: bytes) -> None:
     with pytest.raises(Refused, match="no zip archive, or it is damaged"):
         read(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_each_spelling_of_a_secret_stays_as_it_was_written() -> None:
         (DB[:-1], "stands for no secret"),
         (json.dumps(json.loads(DB))[:-1], "stands for no secret"),
     ],
-    ids=lambda value: value[:40] if "no secret" not in value and "part of" not in value else "",
+    ids=itertools.repeat("mark"),  # numbered: a mark is another one under each key
 )
 def test_a_mark_can_never_be_stored_as_a_value(password: str, words: str) -> None:
     line, column, message = refused(f'{{\n "db": {{"host": "h",\n  "password": {password}}}}}')

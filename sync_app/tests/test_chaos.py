@@ -24,5 +24,5 @@ def test_a_short_chaos_run_loses_nothing_and_leaves_nothing_stuck_or_half_applie
     assert figures["left_over"] == []
     assert figures["faults"] >= 10
     assert len(figures["faults_by_kind"]) >= 7
-    assert figures["deeds"]["done"] >= 4  # the first and the last publications, at least
+    assert figures["deeds"]["done"] >= 2  # the last publication in each environment; what broke may refuse the first
     assert figures["deliveries_by_state"]["verified"] >= 4
