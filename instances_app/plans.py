@@ -173,7 +173,7 @@ def waves(plan: Plan, instances: Iterable[M]) -> list[list[M]]:
     names, and should not be the first wave together.
     """
     if len(plan.waves) == 1 and not plan.at_once:  # nobody goes before anybody
-        return [whole] if (whole := list(instances)) else []
+        return [whole] if (whole := sorted(instances, key=lambda one: one.pk)) else []
     left = sorted(instances, key=lambda one: (one.pk not in plan.canaries, _rank(str(one.name)), one.pk))
     total, placed = len(left), 0
     made: list[list[M]] = []

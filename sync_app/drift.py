@@ -229,19 +229,24 @@ def forms(digest: str) -> list[str]:
     return [digest, protocol.short(digest)]
 
 
-def drifted(bundle: Bundle | None, instances: Collection[int]) -> set[int]:
-    """The instances that drift, of these; whether their reports are fresh is the caller's to look at. One query."""
-    return {row[0] for row in _rows(bundle, "SELECT DISTINCT instance_id FROM drifting", instances=instances)}
+def told(bundle: Bundle | None) -> dict[int, bool]:
+    """The instances that drift, fresh reports or not → whether somebody has to look: it surely drifts, and nobody has
+    set it aside. Two queries, for the words of a fleet and for the number of those that need somebody.
+    """
+    if bundle is None:
+        return {}
+    rows = _rows(
+        bundle,
+        """SELECT instance_id, bool_or(fresh AND seen_twice AND NOT ignored AND NOT snoozed)
+        FROM drifting GROUP BY instance_id""",
+        instances=differing(bundle),
+    )
+    return dict(rows)
 
 
 def count(bundle: Bundle | None) -> int:
-    """How many instances surely drift that nobody has set aside; two queries."""
-    if bundle is None:
-        return 0
-    number = (
-        "SELECT count(DISTINCT instance_id) FROM drifting WHERE fresh AND seen_twice AND NOT ignored AND NOT snoozed"
-    )
-    return next((int(row[0]) for row in _rows(bundle, number, instances=differing(bundle))), 0)
+    """How many need somebody; two queries."""
+    return sum(told(bundle).values())
 
 
 def _rows(

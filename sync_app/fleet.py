@@ -6,7 +6,7 @@ that was right when last seen. Rows and counters ask the same expressions, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -60,12 +60,14 @@ class Row:
         return f"instance-{self.instance.pk}"
 
 
-def glances(environment: Environment, bundle: Bundle | None) -> Glances:
-    """The active instances, each with `config`, `config_at` and `health_word` as of now."""
+def glances(environment: Environment, bundle: Bundle | None, *, drifting: Collection[int] | None = None) -> Glances:
+    """The active instances, each with `config`, `config_at` and `health_word` as of now. `drifting` of whoever has
+    asked `drift.told` already.
+    """
     since = fresh_since()
     reports: list[Any] = [F(f"{kind}_at") for kind in (bundle.digests() if bundle else ())]
     return Glance.objects.filter(environment=environment).annotate(
-        config=_config(environment, bundle, since),
+        config=_config(bundle, since, drifting),
         config_at=Least(*reports) if len(reports) > 1 else (reports or [Value(None, DateTimeField())])[0],
         health_word=Case(
             When(health_at=None, then=Value(Health.NEW.value)),
@@ -109,7 +111,7 @@ def to_sync(environment: Environment, bundle: Bundle | None) -> Glances:
     return glances(environment, bundle).exclude(config=IN_SYNC).exclude(maintained("instance__"))
 
 
-def _config(environment: Environment, bundle: Bundle | None, since: datetime) -> Expression:
+def _config(bundle: Bundle | None, since: datetime, drifting: Collection[int] | None) -> Expression:
     if bundle is None or not (wanted := bundle.digests()):
         return Value(UNKNOWN)
     seen, same = Q(), Q()
@@ -119,7 +121,7 @@ def _config(environment: Environment, bundle: Bundle | None, since: datetime) ->
     return Case(
         When(~seen, then=Value(UNKNOWN)),
         When(same, then=Value(IN_SYNC)),
-        When(pk__in=drift.drifted(bundle, drift.differing(bundle)), then=Value(DRIFTED)),
+        When(pk__in=drift.told(bundle) if drifting is None else drifting, then=Value(DRIFTED)),
         default=Value(OUT_OF_SYNC),
     )
 

@@ -22,7 +22,7 @@ from console import access
 from console.http import whole
 from console.models import User
 from instances_app.models import Environment, Instance
-from sync_app import fleet, heartbeat, rollouts
+from sync_app import drift, fleet, heartbeat, rollouts
 from sync_app.fleet import CONFIG_WORDS, HEALTH_WORDS, Glances, Row
 from sync_app.seen import Seen
 
@@ -100,7 +100,8 @@ def context(environment: Environment, user: User, asked: QueryDict) -> dict[str,
     """Everything on the page, in a fixed number of queries."""
     wanted = Filter.of(asked)
     bundle = documents.desired(environment)
-    glances = wanted.by_text(fleet.glances(environment, bundle))
+    drifting = drift.told(bundle)
+    glances = wanted.by_text(fleet.glances(environment, bundle, drifting=drifting))
     counted = list(glances.values_list("config", "health_word").annotate(n=Count("pk")).order_by())
     found = page(wanted.by_words(glances), bundle, after=_name(asked, "after"), before=_name(asked, "before"))
     number = sum(n for config, health, n in counted if _in(config, wanted.config) and _in(health, wanted.health))
@@ -123,6 +124,7 @@ def context(environment: Environment, user: User, asked: QueryDict) -> dict[str,
             word.value: sum(n for config, health, n in counted if health == word and _in(config, wanted.config))
             for word in HEALTH_WORDS
         },
+        "drift_count": sum(drifting.values()),  # the number in the navigation, without asking once more
         "any": bool(counted) or environment.instances.active().exists(),
         "running": rollouts.going(environment),
         "heartbeat": heartbeat.of(environment),
