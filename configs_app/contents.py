@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -15,6 +15,7 @@ from console.errors import Refused
 from instances_app.models import OTHER, Kind
 
 NAMED = 100  # entries of one document in an audit event
+Current = Mapping[str, Revision | None]  # by kind, as `documents.pair` has it
 Merging = tuple[ChangedDocument, Revision | None, merges.Merged]  # of a stale document: it, what is current, the merge
 
 
@@ -36,8 +37,12 @@ def entries_touched(change: Change) -> dict[str, list[str]]:
 
 def stale(change: Change) -> list[tuple[ChangedDocument, Revision | None]]:
     """The documents whose base is no longer current, each with what is."""
-    current = documents.pair(change.environment)
-    pairs = [(document, current[document.kind]) for document in changed_documents(change)]
+    return moved_on(changed_documents(change), documents.pair(change.environment))
+
+
+def moved_on(changed: Sequence[ChangedDocument], current: Current) -> list[tuple[ChangedDocument, Revision | None]]:
+    """The same of these documents, for who has asked already."""
+    pairs = [(document, current[document.kind]) for document in changed]
     return [(document, now) for document, now in pairs if (now.pk if now else None) != document.base_id]
 
 
@@ -90,10 +95,15 @@ def obstacles(change: Change) -> list[validation.Finding]:
     A change to one document may break the other (a webhook whose connection is gone), so both are looked at. What is
     found on the base as well runs somewhere already, and stops no other correction.
     """
-    changed = {document.kind: document for document in changed_documents(change)}
+    return hindering(change, changed_documents(change), documents.pair(change.environment))
+
+
+def hindering(change: Change, documents_: Sequence[ChangedDocument], revisions: Current) -> list[validation.Finding]:
+    """The same of these documents, for who has asked already."""
+    changed = {document.kind: document for document in documents_}
     if not changed:
         return []
-    current = _current(change)
+    current = _texts(revisions)
     before = current | {kind: document.base.text if document.base else None for kind, document in changed.items()}
     after = current | {kind: document.text for kind, document in changed.items()}
     found = [finding for kind in Kind.values for finding in _grave(change, kind, after)]
@@ -107,7 +117,11 @@ def obstacles(change: Change) -> list[validation.Finding]:
 
 
 def _current(change: Change) -> dict[str, str | None]:
-    return {kind: revision.text if revision else None for kind, revision in documents.pair(change.environment).items()}
+    return _texts(documents.pair(change.environment))
+
+
+def _texts(revisions: Current) -> dict[str, str | None]:
+    return {kind: revision.text if revision else None for kind, revision in revisions.items()}
 
 
 def _grave(change: Change, kind: str, texts: Mapping[str, str | None]) -> list[validation.Finding]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
 import kombu.pools
 from celery import Celery
+from celery.signals import worker_ready
 
 from console.environ import celery_broker
 
@@ -23,3 +25,10 @@ def use_broker(redis_url: str) -> None:
     celery: Any = app
     celery._pool = celery.amqp._producer_pool = None
     celery.conf.broker_url = celery_broker(redis_url)
+
+
+@worker_ready.connect
+def _settle(**_: object) -> None:
+    """What a worker has loaded stays as long as it lives. Looking through it for garbage took a tenth of a rollout."""
+    gc.collect()
+    gc.freeze()

@@ -26,7 +26,9 @@ from sync_app.deliveries import Claim
 from sync_app.draining import Draining
 from sync_app.models import Cause, Delivery, DeliveryState, Rollout
 
-WINDOW = 400  # deliveries that one worker waits for at once
+WINDOW = 1000  # deliveries that one worker waits for at once
+NARROW = 400  # the same where a failure may stop the rollout: so many may be on their way by then
+CHUNK = 250  # deliveries that are claimed together: the wire has work while the next ones are
 SLOW_SECONDS = 1.0  # who takes longer than this counts no more in the window: a few that hang do not hold up the rest
 MOST_HELD = 2000  # with those that hang: a connection each
 REMEMBERED = 10  # earlier rollouts of which a push may still be under way; with older ones that have not ended yet
@@ -41,13 +43,16 @@ def run(rollout_id: int) -> bool:
         "bundle__webhooks__document", "bundle__connections__document", "change", "environment"
     ).get(pk=rollout_id)
     plan = Plan.of(rollout.plan)
-    claims = deliveries.claim(rollout_id, limit=WINDOW, at_once=plan.at_once)
+    careful = bool(plan.failure_limit or plan.drain or rollout.waves > 1)
+    window = NARROW if careful else WINDOW
+    claims = deliveries.claim(rollout_id, limit=CHUNK, at_once=plan.at_once)
     if not claims:
         return False
     draining = Draining(rollout, plan) if plan.drain else None
     payload = Payload(rollout, draining)
     held: dict[int, Claim] = {}
     since: dict[int, float] = {}  # when it was claimed, of time.monotonic()
+    settled: list[Result] = []  # without being sent
     renewed = time.monotonic()
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         while claims or held:
@@ -55,9 +60,15 @@ def run(rollout_id: int) -> bool:
             since.update(dict.fromkeys((claim.id for claim in claims), time.monotonic()))
             jobs = payload.jobs(claims)
             fleet.submit(*(job for job in jobs if isinstance(job, Push)))
-            results: list[Result] = [job for job in jobs if isinstance(job, Pushed)]
+            settled += [job for job in jobs if isinstance(job, Pushed)]
+            room = _room(since.values(), window)
+            if claims and room >= CHUNK:  # first the wire, then the books
+                claims = deliveries.claim(rollout_id, limit=CHUNK, at_once=plan.at_once)
+                if claims:
+                    continue
             claims = []
-            results += fleet.results(timeout=0 if results else FLUSH_SECONDS)
+            results = settled + fleet.results(timeout=0 if settled else FLUSH_SECONDS)
+            settled = []
             if results and len(results) < len(held):
                 time.sleep(FLUSH_SECONDS / 10)  # let the batch fill; a result may wait this long, not longer
                 results += fleet.results(timeout=0)
@@ -65,7 +76,7 @@ def run(rollout_id: int) -> bool:
             if done:
                 rollout.refresh_from_db(fields=["state"])
                 doubtful = deliveries.record(rollout, done, hide=payload.hide)
-                if doubtful and (plan.failure_limit or plan.drain or rollout.waves > 1):
+                if doubtful and careful:
                     waves.advance(rollout_id)  # it may halt here, before more is sent
             if draining is not None:
                 draining.look()
@@ -73,16 +84,16 @@ def run(rollout_id: int) -> bool:
                 deliveries.renew(held.values())
                 renewed = time.monotonic()
             since = {key: since[key] for key in held}
-            room = _room(since.values())
-            if room >= WINDOW // 5:  # not a claim for every result
-                claims = deliveries.claim(rollout_id, limit=room, at_once=plan.at_once)
+            room = _room(since.values(), window)
+            if room >= window // 5:  # not a claim for every result
+                claims = deliveries.claim(rollout_id, limit=min(room, CHUNK), at_once=plan.at_once)
     return True
 
 
-def _room(since: Collection[float]) -> int:
+def _room(since: Collection[float], window: int) -> int:
     """How many more may be claimed, when these were claimed then."""
     quick = sum(at > time.monotonic() - SLOW_SECONDS for at in since)
-    return min(WINDOW - quick, MOST_HELD - len(since))
+    return min(window - quick, MOST_HELD - len(since))
 
 
 class _Addressee(NamedTuple):

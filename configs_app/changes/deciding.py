@@ -156,7 +156,7 @@ def publish(change: Change, *, actor: User, glass_reason: str | None = None) -> 
         approvers = _approvers(change)
     else:
         need(change.state != ChangeState.REJECTED, "Edit it first.")
-    _check_content(change)
+    changed = _check_content(change)
     revisions = {
         document.kind: documents.add_revision(
             environment,
@@ -167,7 +167,7 @@ def publish(change: Change, *, actor: User, glass_reason: str | None = None) -> 
             message=message_of(change),
             restored_from=change.restores if _restores(change, document) else None,
         )
-        for document in contents.changed_documents(change)
+        for document in changed
     }
     bundle = documents.add_bundle(environment, revisions, author=actor)
     change.state, change.bundle = ChangeState.PUBLISHED, bundle
@@ -235,16 +235,17 @@ def _break_glass(change: Change, *, reason: str, actor: User) -> BrokenGlass:
     return glass.broke(change, proposal, reason=reason, actor=actor)
 
 
-def _check_content(change: Change) -> None:
-    kept = contents.changed_documents(change)
+def _check_content(change: Change) -> list[ChangedDocument]:
+    """The documents that it changes, which nothing stands in the way of."""
+    kept, current = contents.changed_documents(change), documents.pair(change.environment)
     need(bool(kept), "Nothing is changed yet: the text is the one that is current.")
-    found = contents.obstacles(change)
+    found = contents.hindering(change, kept, current)
     if found:
         first, others = found[0], len(found) - 1
         more = f" (and {others} more)" if others else ""
         mend = " Correct it, or accept it with a reason." if first.level == Level.WARNING else ""
         raise Refused(f"{first.document}, line {first.line}: {first.message}{more}{mend}")
-    for document, now in contents.stale(change):
+    for document, now in contents.moved_on(kept, current):
         base = f"r{document.base.number}" if document.base else "nothing"
         who = f", {now.author or 'an import'}: {now.message}" if now else ""
         raise Refused(
@@ -252,6 +253,7 @@ def _check_content(change: Change) -> None:
             f"current is r{now.number if now else 0}{who}. Merge it with what is current."
         )
     refuse_secrets(change)  # a document may have got one after the words were typed
+    return kept
 
 
 def _void(departed: Sequence[str]) -> str:
