@@ -14,7 +14,7 @@ from console import audit
 from console.errors import Refused
 from console.models import Role, RoleBinding, User
 from console.sealing import seal
-from instances_app import client, observations
+from instances_app import client, exchanges, observations
 from instances_app.addresses import is_forbidden
 from instances_app.health_models import Checked
 from instances_app.models import Environment, Instance
@@ -130,7 +130,9 @@ def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, s
         )
         if instance.base_url != before["base_url"]:
             instance.moved_at = timezone.now()
+            exchanges.refuse_move([instance.pk])
         if token.strip():
+            exchanges.typed(instance)
             instance.token_sealed, instance.token_refused_at = seal(token.strip()), None
         return _save(instance, "instance.changed", before=before, token_changed=bool(token.strip()))
 
