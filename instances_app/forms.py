@@ -45,14 +45,21 @@ class InstanceForm(forms.Form):
         help_text="One key=value a line. Example: region=eu",
     )
 
+    unproven = forms.BooleanField(required=False, label="Store this token although the instance does not accept it now")
+
     def __init__(self, data: Any = None, *, instance: Instance | None = None) -> None:
         if instance is None:
             super().__init__(data)
             self.fields["token"].required = True
+            del self.fields["unproven"]
             return
         labels = "\n".join(f"{key}={value}" for key, value in instance.labels.items())
         super().__init__(data, initial={"name": instance.name, "base_url": instance.base_url, "labels": labels})
-        self.fields["token"].help_text = "Leave empty to keep the sealed one."
+        self.fields[
+            "token"
+        ].help_text = "Leave empty to keep the sealed one. The instance is asked with it before it replaces that."
+        if not (data and data.get("token")):
+            del self.fields["unproven"]
 
     def clean_labels(self) -> dict[str, str]:
         return _labels(self.cleaned_data["labels"])

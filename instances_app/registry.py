@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -116,6 +116,18 @@ def change(
     """Edit an instance; an empty token keeps the sealed one."""
     with transaction.atomic():
         return record(edit(instance, name=name, base_url=base_url, labels=labels, token=token), actor=actor)
+
+
+def doubt(instance: Instance, *, base_url: str, token: str) -> str:
+    """Why a token that somebody typed is not proven to open there, or nothing. Asks the instance; Refused for an
+    address that is none.
+    """
+    reply = client.versions(replace(instance.target, base_url=clean_base_url(base_url), token=token.strip()))
+    if reply.outcome == client.Outcome.OK:
+        return ""
+    if client.is_refusal(reply):
+        return "The instance refuses this token."
+    return f"It could not be asked with this token. {reply.error}"
 
 
 def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, str], token: str = "") -> Written:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from console import audit, live
 from console.errors import Refused
 from console.models import User
+from instances_app import selections
 from instances_app.models import Environment
 from instances_app.rotation_models import GOING, OPEN, Exchange, ExchangeState, Rotation, RotationState
 
@@ -28,7 +29,7 @@ def start(environment: Environment, instances: Collection[int], *, actor: User) 
             raise Refused(f"{str(going).capitalize()} of {environment} is under way. Stop it, or wait for its end.")
         chosen = list(environment.instances.active().filter(pk__in=instances).order_by("pk").values_list("pk", "name"))
         if not chosen:
-            raise Refused("No instance is chosen. Tick some on the fleet page, or choose all that match its filter.")
+            raise Refused(selections.NOBODY)
         last = environment.rotations.aggregate(number=Max("number"))["number"]
         rotation = Rotation.objects.create(environment=environment, number=(last or 0) + 1, author=actor)
         Exchange.objects.bulk_create([Exchange(rotation=rotation, instance_id=pk) for pk, _ in chosen], batch_size=1000)
