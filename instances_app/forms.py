@@ -88,6 +88,24 @@ class LabelsForm(forms.Form):
         return [line.strip() for line in self.cleaned_data["remove"].splitlines() if line.strip()]
 
 
+class MoveForm(forms.Form):
+    """What is replaced in the addresses of many, and by what."""
+
+    find = forms.CharField(
+        max_length=300,
+        label="Replace in the base URL",
+        help_text="It has to stand there once. Example: http://old.internal or .old.internal",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    put = forms.CharField(
+        required=False,
+        max_length=300,
+        label="by",
+        help_text="Example: http://new.internal",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+
 def _labels(typed: str) -> dict[str, str]:
     labels: dict[str, str] = {}
     for line in typed.splitlines():

@@ -33,8 +33,8 @@ def retire(environment: Environment, instances: Collection[int], *, actor: User)
         if going:
             ids = [one.pk for one in going]
             Instance.objects.filter(pk__in=ids).update(retired_at=timezone.now(), retired_by=actor)
-            _record("instances.retired", environment, going, actor)
-    return _done(chosen, going)
+            record("instances.retired", environment, going, actor)
+    return done(chosen, going)
 
 
 def label(
@@ -61,8 +61,8 @@ def label(
                 changed.append(one)
         if changed:
             Instance.objects.bulk_update(changed, ["labels"], batch_size=500)
-            _record("instances.labelled", environment, changed, actor, put=dict(put), removed=sorted(remove))
-    return _done(chosen, changed)
+            record("instances.labelled", environment, changed, actor, put=dict(put), removed=sorted(remove))
+    return done(chosen, changed)
 
 
 def locked(environment: Environment, instances: Collection[int]) -> list[Instance]:
@@ -74,11 +74,11 @@ def locked(environment: Environment, instances: Collection[int]) -> list[Instanc
     return chosen
 
 
-def _record(action: str, environment: Environment, instances: Collection[Instance], actor: User, **data: Any) -> None:
+def record(action: str, environment: Environment, instances: Collection[Instance], actor: User, **data: Any) -> None:
     names = sorted(one.name for one in instances)
     audit.record(action, actor=actor, target=environment, number=len(names), instances=names, **data)
 
 
-def _done(chosen: Collection[Instance], changed: Collection[Instance]) -> Done:
+def done(chosen: Collection[Instance], changed: Collection[Instance]) -> Done:
     names = {one.name for one in changed}
     return Done(sorted(names), sorted(one.name for one in chosen if one.name not in names))

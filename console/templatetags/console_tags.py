@@ -166,4 +166,4 @@ def _span(seconds: float) -> str:
 def _plural(noun: str) -> str:
     if noun.endswith("y") and not noun.endswith(("ay", "ey", "oy", "uy")):
         return f"{noun[:-1]}ies"
-    return f"{noun}s"
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
