@@ -3,7 +3,7 @@
 In every state at least one token opens that stands here, sealed; in most both. The new one is committed before it is
 sent, it is used once it is proven, and the old one is dropped only when nobody can still be on the way with it:
 
-    waiting → giving → given → proven ···· settled, a lease later ···· dropping → old dropped
+    waiting → giving → given → proven ···· settled, two leases later ···· dropping → old dropped
 
 Workers compare and set, with `attempts` as fencing number; what a killed one left is *unknown*, and both tokens are
 asked with. Locks: rotation, instances by number, exchanges, audit.
@@ -33,8 +33,9 @@ from instances_app.client import Drop, End, Give, Outcome, Turned
 from instances_app.models import Instance
 from instances_app.rotation_models import GOING, LEASED, OPEN, Exchange, ExchangeState, Rotation, RotationState
 
-AT_ONCE = 40  # instances of one rotation that all workers together turn at a time
+AT_ONCE = 20  # instances of one rotation that all workers together turn at a time
 LONGEST_DELAY = 60.0  # seconds between two tries
+LEASES = 2  # that an old token is kept after the switch: longer than anything that asks without a lease of its own
 PATIENCE = timedelta(minutes=10)  # with one instance: to give it the new token, and again to have the old one dropped
 MOST = 500  # characters of a reason
 
@@ -173,9 +174,14 @@ def refuse_move(instances: Collection[int]) -> None:
         )
 
 
+def kept_for() -> timedelta:
+    """How long an old token is kept after the switch, whoever asks."""
+    return timedelta(seconds=LEASES * settings.LEASE_SECONDS)
+
+
 def _due(rotation: Rotation, held: Collection[int]) -> Any:
     now = timezone.now()
-    settled = now - timedelta(seconds=settings.LEASE_SECONDS)
+    settled = now - kept_for()
     give = Q(switched_at=None, state__in=[ExchangeState.WAITING, ExchangeState.GIVEN, ExchangeState.UNKNOWN])
     drop = Q(settled_at__lte=settled, state__in=[ExchangeState.PROVEN, ExchangeState.UNKNOWN]) & ~Q(
         instance__in=list(held)
@@ -216,7 +222,7 @@ def _begin(exchange: Exchange, instance: Instance) -> Claim | None:
     exchange.save()
     before, after = replace(instance.target, token=old), replace(instance.target, token=new)
     job: Give | Drop
-    if switched:  # the lease began before this moment, and half of it is left for the two requests that follow
+    if switched:  # half of the lease is left for its request to arrive
         job = Drop(exchange.pk, before, after, until=time.monotonic() + settings.LEASE_SECONDS / 2)
     else:
         job = Give(exchange.pk, before, after, sent=exchange.sent_at is not None)
@@ -293,6 +299,8 @@ def _failed(exchange: Exchange) -> list[tuple[str, dict[str, Any]]]:
 
 def _again(exchange: Exchange, state: ExchangeState, turned: Turned, said: str) -> None:
     _put(exchange, state, turned.reply.code, said)
+    if turned.reply.outcome == Outcome.OK and not turned.sent:
+        return  # only its time was over
     # With full jitter, as deliveries: instances that failed together do not come back together.
     delay = random.uniform(0, min(LONGEST_DELAY, settings.BACKOFF_SECONDS * 2 ** min(exchange.attempts - 1, 8)))  # noqa: S311
     exchange.next_attempt_at = timezone.now() + timedelta(seconds=max(delay, turned.reply.retry_after or 0.0))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Case, Count, Min, QuerySet, Value, When
 from django.http import QueryDict
@@ -15,6 +13,7 @@ from django.http import QueryDict
 from console import access
 from console.http import whole
 from console.models import User
+from instances_app import exchanges
 from instances_app import rotation as rotations
 from instances_app.models import Environment, Exchange, ExchangeState, Rotation
 from instances_app.rotation_models import GOING
@@ -39,18 +38,21 @@ ORDER = (  # what needs a person first
 )
 TROUBLE = (ExchangeState.FAILED, ExchangeState.BY_HAND, ExchangeState.GIVEN_UP, ExchangeState.UNKNOWN)
 RANK = Case(*(When(state=state, then=Value(rank)) for rank, state in enumerate(ORDER)), default=Value(len(ORDER)))
-MORE = {  # of a state, how many words after the number
-    ExchangeState.DROPPED: "have only their new token",
-    ExchangeState.PROVEN: "use the new one, and still take the old one",
-    ExchangeState.DROPPING: "have the old one dropped just now",
-    ExchangeState.GIVING: "are being given one just now",
-    ExchangeState.GIVEN: "were given one that is to be proven",
-    ExchangeState.WAITING: "wait",
-    ExchangeState.UNKNOWN: "unknown",
-    ExchangeState.BY_HAND: "by hand",
-    ExchangeState.FAILED: "failed",
-    ExchangeState.GIVEN_UP: "given up",
-    ExchangeState.STOPPED: "not begun with",
+WORDS = {  # of one, of several
+    ExchangeState.DROPPED: ("has only its new token", "have only their new token"),
+    ExchangeState.PROVEN: (
+        "uses the new one, and still takes the old one",
+        "use the new one, and still take the old one",
+    ),
+    ExchangeState.DROPPING: ("has the old one dropped just now", "have the old one dropped just now"),
+    ExchangeState.GIVING: ("is being given one just now", "are being given one just now"),
+    ExchangeState.GIVEN: ("was given one that is to be proven", "were given one that is to be proven"),
+    ExchangeState.WAITING: ("waits", "wait"),
+    ExchangeState.UNKNOWN: ("unknown", "unknown"),
+    ExchangeState.BY_HAND: ("by hand", "by hand"),
+    ExchangeState.FAILED: ("failed", "failed"),
+    ExchangeState.GIVEN_UP: ("given up", "given up"),
+    ExchangeState.STOPPED: ("not begun with", "not begun with"),
 }
 
 
@@ -76,10 +78,10 @@ def page(rotation: Rotation, user: User, asked: QueryDict) -> dict[str, Any]:
     number = counts[state] if state else counts.total()
     pages = max(1, -(-number // SHOWN))
     shown = min(max(whole(asked.get("page", "")) or 1, 1), pages)
-    exchanges = rotation.exchanges.select_related("instance").defer(
+    rows = rotation.exchanges.select_related("instance").defer(
         "instance__token_sealed", "instance__info", "token_old_sealed", "token_next_sealed"
     )
-    exchanges = exchanges.filter(state=state) if state else exchanges
+    rows = rows.filter(state=state) if state else rows
     return {
         "rotation": rotation,
         "topic": rotations.topic(rotation),
@@ -94,7 +96,7 @@ def page(rotation: Rotation, user: User, asked: QueryDict) -> dict[str, Any]:
         "again": _again(rotation) if not rotation.is_going else "",
         "chips": {word.value: counts[word] for word in ORDER if word in counts},
         "state": state,
-        "exchanges": exchanges.order_by(RANK, "instance__name")[(shown - 1) * SHOWN : shown * SHOWN],
+        "exchanges": rows.order_by(RANK, "instance__name")[(shown - 1) * SHOWN : shown * SHOWN],
         "page": shown,
         "pages": pages,
         "earlier": rotation.environment.rotations.exclude(pk=rotation.pk).order_by("-number")[:EARLIER],
@@ -103,9 +105,11 @@ def page(rotation: Rotation, user: User, asked: QueryDict) -> dict[str, Any]:
 
 def in_words(counts: Counter[str]) -> str:
     """180 of 200 have only their new token · 12 use the new one, and still take the old one · 8 by hand"""
-    done = f"{counts[ExchangeState.DROPPED]:,} of {counts.total():,} {MORE[ExchangeState.DROPPED]}"
-    rest = [state for state in (*TROUBLE, *ORDER) if counts[state] and state != ExchangeState.DROPPED]
-    return " · ".join([done, *(f"{counts[state]:,} {MORE[state]}" for state in dict.fromkeys(rest))])
+    done = (
+        f"{counts[ExchangeState.DROPPED]:,} of {counts.total():,} {WORDS[ExchangeState.DROPPED][counts.total() != 1]}"
+    )
+    rest = dict.fromkeys(state for state in (*TROUBLE, *ORDER) if counts[state] and state != ExchangeState.DROPPED)
+    return " · ".join([done, *(f"{counts[state]:,} {WORDS[state][counts[state] != 1]}" for state in rest)])
 
 
 def what_next(rotation: Rotation, counts: Counter[str]) -> list[str]:
@@ -143,7 +147,7 @@ def _dropping(rotation: Rotation) -> str:
         return f"The old token of {', '.join(names)}{more} is kept until what is being sent there has ended."
     if settled is None:
         return "Old tokens are dropped about a minute after the new ones are in use."
-    due = settled + timedelta(seconds=settings.LEASE_SECONDS)
+    due = settled + exchanges.kept_for()
     return f"Old tokens are dropped from {due:%H:%M:%S} UTC on, when nobody can be on the way with one any more."
 
 

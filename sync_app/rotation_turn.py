@@ -30,8 +30,8 @@ def on_their_way(found: Rotation) -> list[int]:
     """Instances to which somebody is still on the way with a token that was read before theirs was switched.
 
     A delivery or a dry run reads the token after it was claimed, so whoever was claimed after `settled_at` has the new
-    one. Whatever asks without a lease (checks, undraining, a person's question) reads the token just before, and ends
-    within its timeouts, well below the lease that every exchange waits as well.
+    one. Whatever asks without a lease (checks, undraining, a person's question) reads the token just before, and its
+    request arrives within its timeouts, well below what every exchange waits as well (`exchanges.kept_for`).
     """
     sending = Delivery.objects.filter(
         instance=OuterRef("instance"), state=DeliveryState.SENDING, changed_at__lte=OuterRef("settled_at")

@@ -18,6 +18,7 @@ from instances_app.client import Fleet, Target, Turned
 from instances_app.models import Exchange, ExchangeState, Instance, Rotation, RotationState
 from sync_app import rollouts, rotation_turn
 from sync_app.bench.agents import agent
+from sync_app.management.commands import seed_demo
 from sync_app.models import Cause, Delivery
 from sync_app.tests.live_agents import Agents, agents, configured
 
@@ -349,3 +350,13 @@ def test_one_rotation_of_an_environment_and_one_of_an_instance_at_a_time(agents:
     turn(again)
     turn(again, settled=True)
     assert (again.number, at(one).state, opens(one)) == (2, DROPPED, (False, True))
+
+
+def test_the_demo_that_is_started_again_keeps_the_token_of_a_rotation(agents: Agents) -> None:
+    cast, (one,) = world(agents)
+    found = begun(cast)
+    turn(found)
+    turn(found, settled=True)
+    planned = {"name": "i0", "environment": "staging", "base_url": one.base_url, "token": configured("i0")}
+    seed_demo._instance(cast.environment, planned)
+    assert opens(one) == (False, True)

@@ -29,7 +29,7 @@ NUMBER = 200
 def test_two_hundred_tokens_are_rotated_under_running_rollouts_and_a_killed_worker(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, live_agents: Start
 ) -> None:
-    monkeypatch.setitem(TIMINGS, "CONSOLE_LEASE_SECONDS", "4")
+    monkeypatch.setitem(TIMINGS, "CONSOLE_LEASE_SECONDS", "3")
     worker_process: Process = request.getfixturevalue("worker_process")
     began = time.monotonic()
     cast = testing.cast()
