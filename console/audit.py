@@ -41,7 +41,7 @@ CHAINED = [
 ]
 # Columns that came later: left out of the hash where they are empty, so that what was hashed before them still holds.
 LATER = ("session", "cause")
-CONTINUED = ("change", "rollout")  # what goes on by itself, in workers, after somebody began it
+CONTINUED = ("change", "rollout", "rotation")  # what goes on by itself, in workers, after somebody began it
 ENCODER = json.JSONEncoder(sort_keys=True)  # one for all: making it costs as much as using it
 BATCH = 2000
 

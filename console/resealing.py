@@ -37,7 +37,8 @@ class Column:
 
     def rows(self) -> models.QuerySet[models.Model]:
         found = self.model._base_manager.all()
-        return found.filter(**{f"{self.name}__has_key": self.member}) if self.member else found
+        wanted = {f"{self.name}__has_key": self.member} if self.member else {f"{self.name}__isnull": False}
+        return found.filter(**wanted)
 
     @property
     def path(self) -> str:

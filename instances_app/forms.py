@@ -45,14 +45,21 @@ class InstanceForm(forms.Form):
         help_text="One key=value a line. Example: region=eu",
     )
 
+    unproven = forms.BooleanField(required=False, label="Store this token although the instance does not accept it now")
+
     def __init__(self, data: Any = None, *, instance: Instance | None = None) -> None:
         if instance is None:
             super().__init__(data)
             self.fields["token"].required = True
+            del self.fields["unproven"]
             return
         labels = "\n".join(f"{key}={value}" for key, value in instance.labels.items())
         super().__init__(data, initial={"name": instance.name, "base_url": instance.base_url, "labels": labels})
-        self.fields["token"].help_text = "Leave empty to keep the sealed one."
+        self.fields[
+            "token"
+        ].help_text = "Leave empty to keep the sealed one. The instance is asked with it before it replaces that."
+        if not (data and data.get("token")):
+            del self.fields["unproven"]
 
     def clean_labels(self) -> dict[str, str]:
         return _labels(self.cleaned_data["labels"])
@@ -79,6 +86,24 @@ class LabelsForm(forms.Form):
 
     def clean_remove(self) -> list[str]:
         return [line.strip() for line in self.cleaned_data["remove"].splitlines() if line.strip()]
+
+
+class MoveForm(forms.Form):
+    """What is replaced in the addresses of many, and by what."""
+
+    find = forms.CharField(
+        max_length=300,
+        label="Replace in the base URL",
+        help_text="It has to stand there once. Example: http://old.internal or .old.internal",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    put = forms.CharField(
+        required=False,
+        max_length=300,
+        label="by",
+        help_text="Example: http://new.internal",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
 
 
 def _labels(typed: str) -> dict[str, str]:

@@ -27,6 +27,10 @@ from instances_app.health_models import CALLED, HOLDS, MISSES, SAID, Checked
 from instances_app.health_models import CheckSample as CheckSample
 from instances_app.health_models import Health as Health
 from instances_app.health_models import HealthTransition as HealthTransition
+from instances_app.rotation_models import Exchange as Exchange
+from instances_app.rotation_models import ExchangeState as ExchangeState
+from instances_app.rotation_models import Rotation as Rotation
+from instances_app.rotation_models import RotationState as RotationState
 
 MOST_APPROVALS = 5
 

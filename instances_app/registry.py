@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from console import audit
 from console.errors import Refused
 from console.models import Role, RoleBinding, User
 from console.sealing import seal
-from instances_app import client, observations
+from instances_app import client, exchanges, observations
 from instances_app.addresses import is_forbidden
 from instances_app.health_models import Checked
 from instances_app.models import Environment, Instance
@@ -118,6 +118,18 @@ def change(
         return record(edit(instance, name=name, base_url=base_url, labels=labels, token=token), actor=actor)
 
 
+def doubt(instance: Instance, *, base_url: str, token: str) -> str:
+    """Why a token that somebody typed is not proven to open there, or nothing. Asks the instance; Refused for an
+    address that is none.
+    """
+    reply = client.versions(replace(instance.target, base_url=clean_base_url(base_url), token=token.strip()))
+    if reply.outcome == client.Outcome.OK:
+        return ""
+    if client.is_refusal(reply):
+        return "The instance refuses this token."
+    return f"It could not be asked with this token. {reply.error}"
+
+
 def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, str], token: str = "") -> Written:
     """The row alone, as `add`."""
     with transaction.atomic():
@@ -130,7 +142,9 @@ def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, s
         )
         if instance.base_url != before["base_url"]:
             instance.moved_at = timezone.now()
+            exchanges.refuse_move([instance.pk])
         if token.strip():
+            exchanges.typed(instance)
             instance.token_sealed, instance.token_refused_at = seal(token.strip()), None
         return _save(instance, "instance.changed", before=before, token_changed=bool(token.strip()))
 

@@ -14,6 +14,8 @@ from console.errors import Refused
 from console.models import User
 from instances_app.models import Environment, Instance
 
+NOBODY = "No instance is chosen. Tick some on the fleet page, or choose all that match its filter."
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -26,13 +28,13 @@ class Done:
 def retire(environment: Environment, instances: Collection[int], *, actor: User) -> Done:
     """Let them go, as `registry.retire` does one. Those that were retired meanwhile are left as they are."""
     with transaction.atomic():
-        chosen = _locked(environment, instances)
+        chosen = locked(environment, instances)
         going = [one for one in chosen if one.retired_at is None]
         if going:
             ids = [one.pk for one in going]
             Instance.objects.filter(pk__in=ids).update(retired_at=timezone.now(), retired_by=actor)
-            _record("instances.retired", environment, going, actor)
-    return _done(chosen, going)
+            record("instances.retired", environment, going, actor)
+    return done(chosen, going)
 
 
 def label(
@@ -50,7 +52,7 @@ def label(
     if both:
         raise Refused(f"{both[0]} is put on and taken off at once. Choose one of the two.")
     with transaction.atomic():
-        chosen = [one for one in _locked(environment, instances) if one.retired_at is None]
+        chosen = [one for one in locked(environment, instances) if one.retired_at is None]
         changed = []
         for one in chosen:
             labels = {key: value for key, value in {**one.labels, **put}.items() if key not in remove}
@@ -59,24 +61,24 @@ def label(
                 changed.append(one)
         if changed:
             Instance.objects.bulk_update(changed, ["labels"], batch_size=500)
-            _record("instances.labelled", environment, changed, actor, put=dict(put), removed=sorted(remove))
-    return _done(chosen, changed)
+            record("instances.labelled", environment, changed, actor, put=dict(put), removed=sorted(remove))
+    return done(chosen, changed)
 
 
-def _locked(environment: Environment, instances: Collection[int]) -> list[Instance]:
+def locked(environment: Environment, instances: Collection[int]) -> list[Instance]:
     """In the order in which everybody locks instances."""
     found = environment.instances.filter(pk__in=instances).defer("token_sealed", "info").order_by("pk")
     chosen = list(found.select_for_update(no_key=True))
     if not chosen:
-        raise Refused("No instance is chosen. Tick some on the fleet page, or choose all that match its filter.")
+        raise Refused(NOBODY)
     return chosen
 
 
-def _record(action: str, environment: Environment, instances: Collection[Instance], actor: User, **data: Any) -> None:
+def record(action: str, environment: Environment, instances: Collection[Instance], actor: User, **data: Any) -> None:
     names = sorted(one.name for one in instances)
     audit.record(action, actor=actor, target=environment, number=len(names), instances=names, **data)
 
 
-def _done(chosen: Collection[Instance], changed: Collection[Instance]) -> Done:
+def done(chosen: Collection[Instance], changed: Collection[Instance]) -> Done:
     names = {one.name for one in changed}
     return Done(sorted(names), sorted(one.name for one in chosen if one.name not in names))

@@ -63,8 +63,17 @@ def instance_edit(request: ConsoleRequest, pk: int) -> HttpResponse:
     instance = get_instance(request.user, pk, needs="instance.change")
     form = InstanceForm(request.POST or None, instance=instance)
     if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        anyway = data.pop("unproven", False)
         try:
-            registry.change(instance, **form.cleaned_data, actor=request.user)
+            if data["token"] and not anyway:
+                doubt = registry.doubt(instance, base_url=data["base_url"], token=data["token"])
+                if doubt:
+                    raise Refused(
+                        f"{doubt} Nothing is saved, and the token from before stays in use. Correct it, or type it "
+                        "again and tick that it is stored all the same."
+                    )
+            registry.change(instance, **data, actor=request.user)
         except (Refused, ValidationError) as refusal:
             _explain(form, refusal)
         else:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from console import live, sealing
 from instances_app import observations
@@ -41,10 +42,11 @@ def ask(instances: Iterable[Instance], heard: Counter[int] | None = None) -> int
     touched: set[int] = set()
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         while waiting or answered < asked:
-            while waiting and asked - answered < WINDOW:
-                instance = waiting.pop()
-                fleet.submit(Look(key=instance.pk, target=instance.target))
-                asked += 1
+            batch = [waiting.pop().pk for _ in range(min(len(waiting), WINDOW - (asked - answered)))]
+            if batch:  # read now: since the first was asked, minutes may have passed and tokens been rotated
+                targets = _targets(Instance.objects.filter(pk__in=batch))
+                fleet.submit(*(Look(key=pk, target=targets[pk]) for pk in batch))
+                asked += len(batch)
             looks = [look for look in fleet.results(timeout=FLUSH_SECONDS) if isinstance(look, Looked)]
             observations.record_looks(looks)
             answered += len(looks)
@@ -125,11 +127,7 @@ def _submit(fleet: Fleet, checks: Sequence[tuple[float, int]], books: _Round, no
     """Start these checks. How many: whoever was retired meanwhile is not asked."""
     if not checks:
         return 0
-    rows = Instance.objects.active().filter(pk__in=[pk for _, pk in checks])
-    targets = {
-        pk: Target(base_url, sealing.unseal(token))
-        for pk, base_url, token in rows.values_list("pk", "base_url", "token_sealed")
-    }
+    targets = _targets(Instance.objects.active().filter(pk__in=[pk for _, pk in checks]))
     looks = []
     for at, pk in checks:
         if pk in targets:
@@ -137,3 +135,10 @@ def _submit(fleet: Fleet, checks: Sequence[tuple[float, int]], books: _Round, no
             books.ask(pk, late=now - at > settings.OBSERVE_SECONDS / 10)
     fleet.submit(*looks)
     return len(looks)
+
+
+def _targets(rows: QuerySet[Instance]) -> dict[int, Target]:
+    return {
+        pk: Target(base_url, sealing.unseal(token))
+        for pk, base_url, token in rows.values_list("pk", "base_url", "token_sealed")
+    }

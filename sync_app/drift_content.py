@@ -41,6 +41,9 @@ def read(drift: Drift, instances: Iterable[Instance]) -> LiveCopy:
     for instance in chosen:
         if READ not in instance.capabilities:
             continue
+        instance.refresh_from_db(
+            fields=["base_url", "token_sealed"]
+        )  # whoever was asked before may have taken its time
         reply = client.document(instance.target, drift.kind)
         problem = _problem(instance, drift, reply)
         if not problem:

@@ -10,9 +10,20 @@ from django.conf import settings
 from django.db import transaction
 
 from console import live
-from instances_app import health
+from instances_app import exchanges, health
 from instances_app.models import Instance
-from sync_app import checks, comparing, deliveries, draining, dry_answers, dry_run_turn, gates, push, waves
+from sync_app import (
+    checks,
+    comparing,
+    deliveries,
+    draining,
+    dry_answers,
+    dry_run_turn,
+    gates,
+    push,
+    rotation_turn,
+    waves,
+)
 from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
 
 logger = logging.getLogger(__name__)
@@ -43,6 +54,12 @@ def check_wave(rollout_id: int) -> None:
 def dry_run_batch(run_id: int) -> None:
     """Ask who has not been asked yet."""
     dry_run_turn.run(run_id)
+
+
+@shared_task
+def rotate_batch(rotation_id: int) -> None:
+    """Turn the tokens of those who are due."""
+    rotation_turn.run(rotation_id)
 
 
 @shared_task
@@ -83,6 +100,8 @@ def tick() -> None:
             push_batch.delay(rollout_id)
     for run_id in dry_answers.resume():
         dry_run_batch.delay(run_id)
+    for rotation_id in exchanges.resume():
+        rotate_batch.delay(rotation_id)
     if draining.owed().exists():
         undrain.apply_async(expires=settings.TICK_SECONDS)
     live.beat()
@@ -119,6 +138,10 @@ def wake(rollout_id: int) -> None:
 
 def wake_dry_run(run_id: int) -> None:
     transaction.on_commit(lambda: _send(dry_run_batch, run_id), robust=True)
+
+
+def wake_rotation(rotation_id: int) -> None:
+    transaction.on_commit(lambda: _send(rotate_batch, rotation_id), robust=True)
 
 
 def wake_check(environment_id: int) -> None:

@@ -8,6 +8,7 @@ from sync_app import (
     publishing_views,
     rollout_views,
     roster_views,
+    rotation_views,
     selection_views,
     views,
 )
@@ -48,6 +49,9 @@ urlpatterns = [
     path("rollouts/<int:pk>/cancel/", rollout_views.rollout_cancel, name="rollout-cancel"),
     path("rollouts/<int:pk>/retry/", rollout_views.rollout_retry, name="rollout-retry"),
     path("rollouts/<int:pk>/roll-back/", rollout_views.rollout_roll_back, name="rollout-roll-back"),
+    path("rotations/<int:pk>/", rotation_views.rotation, name="rotation"),
+    path("rotations/<int:pk>/progress/", rotation_views.rotation_progress, name="rotation-progress"),
+    path("rotations/<int:pk>/stop/", rotation_views.rotation_stop, name="rotation-stop"),
     path("blocked/<int:pk>/lift/", rollout_views.blocked_lift, name="blocked-lift"),
     path("instances/<int:pk>/", views.instance, name="instance"),
     path("instances/<int:pk>/maintenance/", freeze_views.instance_maintenance, name="instance-maintenance"),

@@ -17,7 +17,7 @@ from console.http import ConsoleRequest, whole
 from instances_app import day
 from instances_app.models import is_fresh
 from instances_app.shortcuts import get_environment, get_instance
-from sync_app import fleet, fleet_page, saved_views, tasks
+from sync_app import fleet, fleet_page, rotation_page, saved_views, tasks
 from sync_app.fleet_page import Filter
 from sync_app.history_views import instance_context
 from sync_app.models import Blocked, Rollout, SavedView
@@ -32,6 +32,7 @@ def environment(request: ConsoleRequest, environment: str) -> HttpResponse:
     found = get_environment(request.user, environment, needs="environment.view")
     context = fleet_page.context(found, request.user, request.GET)
     context["views"] = saved_views.of(found, request.user)
+    context["rotation"] = rotation_page.newest(found)
     return render(request, "sync_app/environment.html", context)
 
 

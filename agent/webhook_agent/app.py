@@ -18,6 +18,7 @@ from webhook_agent.http import App, Message, Receive, Scope, Send
 from webhook_agent.limits import Buckets, Tokens
 from webhook_agent.protocol import KINDS
 from webhook_agent.siblings import Siblings
+from webhook_agent.tokens import TokenFile
 from webhook_agent.turn import Turns
 from webhook_agent.workers import Workers
 from webhook_agent.wsgi import Bridge, WsgiApp
@@ -48,6 +49,7 @@ class ConfigAgent:
         allow_empty: bool = False,
         allow_drain: bool = True,
         allow_readiness: bool = True,
+        allow_rotation: bool = True,
         allow_networks: Sequence[str] = (),
         signing_keys: Sequence[str] = (),
         lock_wait: float = 10.0,
@@ -63,9 +65,9 @@ class ConfigAgent:
         whether there is a value, for variables and for `vault:path#field`; what it leaves out of the variables, the
         process's environment answers. It never hands out a value.
 
-        `state_folder` holds the journal (default: where the webhooks file lives). `max_body` is in bytes,
-        `lock_wait` and `workers_wait` are in seconds: for another update, and for the host's other worker
-        processes to load this one. Rate limits: `requests_per_second` for a client address and
+        `state_folder` holds the journal and the hashes of rotated tokens (default: where the webhooks file lives).
+        `max_body` is in bytes, `lock_wait` and `workers_wait` are in seconds: for another update, and for the host's
+        other worker processes to load this one. Rate limits: `requests_per_second` for a client address and
         `requests_per_second_in_all`, four seconds' worth at once; `failures_per_minute` wrong tokens for an
         address, a third of them at once, after which everybody there is asked to wait.
 
@@ -109,7 +111,7 @@ class ConfigAgent:
             readiness=self._documents.readiness() if allow_readiness else None,
             identity=Identity(instance_id or hostname, hostname, version),
             guards=Guards(
-                tokens=known,
+                tokens=TokenFile(folder, known),
                 networks=Networks(allow_networks),
                 signatures=Signatures(signing_keys),
                 requests=Buckets(per_second=requests_per_second, burst=4 * requests_per_second),
@@ -119,6 +121,7 @@ class ConfigAgent:
             max_body=max_body,
             allow_read=allow_read,
             allow_empty=allow_empty,
+            allow_rotation=allow_rotation,
         )
         self._serving_in = 0  # the process id in which the agent has started
         self._starting: asyncio.Future[None] | None = None

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
-from webhook_agent import guards, protocol
+from webhook_agent import guards, protocol, tokens
 from webhook_agent.agent import Documents
 from webhook_agent.drain import Drain
 from webhook_agent.errors import Problem
 from webhook_agent.files import is_read_only
 from webhook_agent.guards import Networks, Signatures
 from webhook_agent.http import Disconnected, Receive, Request, Response, Scope, Send, refusal
-from webhook_agent.limits import Buckets, Tokens, client_key
+from webhook_agent.limits import Buckets, client_key
 from webhook_agent.protocol import KINDS
 from webhook_agent.readiness import Readiness
 from webhook_agent.siblings import Siblings
 from webhook_agent.state import now
+from webhook_agent.tokens import TokenFile
 from webhook_agent.turn import Turns
 from webhook_agent.update import Update, read_update
 from webhook_agent.version import __version__
@@ -36,27 +37,45 @@ class Identity:
     version: str
 
 
+class OneByOne:
+    """A lock that is made when it is first needed: Python 3.9 ties one to the loop that runs when it is made."""
+
+    def __init__(self) -> None:
+        self._lock: asyncio.Lock | None = None
+
+    def __call__(self) -> asyncio.Lock:
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
+
+
 @dataclass(frozen=True)
 class Guards:
     """What a request has to pass before anything of it is read."""
 
-    tokens: Tokens
+    tokens: TokenFile
     networks: Networks
     signatures: Signatures
     requests: Buckets
     in_all: Buckets
     failures: Buckets
+    one_by_one: OneByOne = field(default_factory=OneByOne)
 
-    def admit(self, request: Request) -> None:
-        """Raises Problem: FORBIDDEN, UNAUTHORISED or RATE_LIMITED."""
+    async def admit(self, request: Request) -> None:
+        """Raises Problem: FORBIDDEN, UNAUTHORISED, RATE_LIMITED; INTERNAL when nobody can tell."""
         if not self.networks.allow(request.client):
             raise Problem(403, protocol.FORBIDDEN, "This address may not call the agent.")
         client = client_key(request.client)
-        wait = self.failures.wait(client)
-        if not wait and not self.tokens.allow(request.header(b"authorization")):
-            self.failures.take(client)
-            raise Problem(401, protocol.UNAUTHORISED, "This needs `Authorization: Bearer <token>`.")
-        self._slow_down(wait or self.requests.take(client) or self.in_all.take(""))
+        if not self.failures.wait(client):
+            # One after the other: else all guesses that come at once would be looked at before one of them counts.
+            async with self.one_by_one():
+                if not self.failures.wait(client) and not await self._is_known(request):
+                    self.failures.take(client)
+                    raise Problem(401, protocol.UNAUTHORISED, "This needs `Authorization: Bearer <token>`.")
+        self._slow_down(self.failures.wait(client) or self.requests.take(client) or self.in_all.take(""))
+
+    async def _is_known(self, request: Request) -> bool:
+        return await asyncio.to_thread(self.tokens.allow, request.header(b"authorization"))
 
     def admit_anybody(self, request: Request) -> None:
         """For the one endpoint without a token."""
@@ -86,6 +105,7 @@ class Endpoints:
         max_body: int,
         allow_read: bool,
         allow_empty: bool,
+        allow_rotation: bool,
     ) -> None:
         self._documents = documents
         self._turns = turns
@@ -97,6 +117,7 @@ class Endpoints:
         self._max_body = max_body
         self._allow_read = allow_read
         self._allow_empty = allow_empty
+        self._allow_rotation = allow_rotation
         self._under_way: set[asyncio.Future[Response]] = set()
         self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
             "config-update": ("POST", self._config_update),
@@ -109,6 +130,8 @@ class Endpoints:
             self._routes["drain"] = ("POST", self._turn_drain)
             self._routes["undrain"] = ("POST", self._turn_drain)
             self._routes["health"] = ("GET", self._health)
+        if allow_rotation:
+            self._routes["tokens"] = ("POST", self._rotate)
 
     @property
     def names(self) -> Mapping[str, object]:
@@ -132,7 +155,7 @@ class Endpoints:
         if request.endpoint == "health" and self._drain is not None:
             self._guards.admit_anybody(request)
         else:
-            self._guards.admit(request)
+            await self._guards.admit(request)
         if request.endpoint not in self._routes:
             raise Problem(404, protocol.NOT_FOUND, "There is no such endpoint.")
         method, handler = self._routes[request.endpoint]
@@ -254,6 +277,7 @@ class Endpoints:
             "read": self._allow_read,
             "drain": self._drain is not None,
             "readiness": self._readiness is not None,
+            "rotate_token": self._allow_rotation,
             "read_only": not self._documents.is_writable(),
         }
         return found + [name for name, there in optional.items() if there]
@@ -280,6 +304,26 @@ class Endpoints:
                 raise
             raise Problem(409, protocol.READ_ONLY, "Nothing can be written beside the documents.") from None
         answer = {"status": "success", "draining": on, "instance_id": self._identity.instance_id, "timestamp": now()}
+        return Response(200, answer)
+
+    async def _rotate(self, request: Request) -> Response:
+        token = tokens.wanted(await self._body(request))
+        return await self._whole(self._rotated(token, request.header(b"authorization")))
+
+    async def _rotated(self, token: str, header: bytes) -> Response:
+        known = self._guards.tokens
+        try:
+            async with self._turns.take():
+                if token:
+                    number = await asyncio.to_thread(known.add, token, header=header)
+                else:
+                    number = await asyncio.to_thread(known.drop_others, header=header)
+        except OSError as error:
+            if is_read_only(error):
+                raise Problem(409, protocol.READ_ONLY, "The tokens of this instance cannot be kept here.") from None
+            reason = error.strerror or type(error).__name__
+            raise Problem(500, protocol.WRITE_FAILED, f"The disk refused ({reason}).") from None
+        answer = {"status": "success", "tokens": number, "instance_id": self._identity.instance_id, "timestamp": now()}
         return Response(200, answer)
 
     async def _health(self, request: Request) -> Response:

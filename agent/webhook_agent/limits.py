@@ -1,9 +1,8 @@
-"""Who may call, and how often: bearer tokens and a token bucket per client."""
+"""Who may call, and how often: configured bearer tokens and a token bucket per client."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import ipaddress
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ MAX_CLIENTS = 10_000  # buckets kept; the one unused for longest goes first
 
 
 class Tokens:
-    """The bearer tokens this agent knows. Keeps only their hashes."""
+    """The bearer tokens an agent was configured with. Keeps only their hashes (SHA-256, hexadecimal)."""
 
     def __init__(self, tokens: str | Sequence[str]) -> None:
         """Raises ValueError for no token, a blank one, or one that cannot stand in a header."""
@@ -24,20 +23,17 @@ class Tokens:
                 raise ValueError("tokens: a token is empty; the agent never runs open")
             if not all("!" <= character <= "~" for character in token.strip()):
                 raise ValueError("tokens: a token holds a blank or a character outside ASCII")
-        self._hashes = [_hashed(token.strip().encode("ascii")) for token in given]
-
-    def allow(self, header: bytes) -> bool:
-        """Whether an Authorization header carries one of them; takes the same time whichever it is."""
-        scheme, _, presented = header.partition(b" ")
-        candidate = _hashed(presented.strip())
-        found = False
-        for known in self._hashes:
-            found |= hmac.compare_digest(candidate, known)
-        return found and scheme.lower() == b"bearer"
+        self.hashes = tuple(dict.fromkeys(_hashed(token.strip().encode("ascii")) for token in given))
 
 
-def _hashed(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()
+def presented(header: bytes) -> str:
+    """The hash of the bearer token in an Authorization header; one that no token has for any other header."""
+    scheme, _, token = header.partition(b" ")
+    return _hashed(token.strip()) if scheme.lower() == b"bearer" else ""
+
+
+def _hashed(token: bytes) -> str:
+    return hashlib.sha256(token).hexdigest()
 
 
 class Buckets:

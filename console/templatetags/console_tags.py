@@ -16,29 +16,38 @@ register = template.Library()
 
 TONES = {  # the shape and colour of every word that a state can be
     "good": "in sync|healthy|verified|succeeded|approved|published|added|low|on|known|resolved|met|passed|ready|"
-    "open now",
+    "open now|old dropped",
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit|unfit",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
-    "outdated|drained|held|gone|flapping|in force",
-    "busy": "sending|running|proposed|changing|at its gate|asking|new|changed",
+    "outdated|drained|held|gone|flapping|in force|by hand",
+    "busy": "sending|running|proposed|changing|at its gate|asking|new|changed|giving|given|proven|dropping|stopping",
     "doubt": "unknown|late",
-    "idle": "pending|draft|note|not yet|not open|cannot be asked|unchanged",
+    "idle": "pending|draft|note|not yet|not open|cannot be asked|unchanged|waiting",
     "ended": "superseded|cancelled|skipped|in maintenance|withdrawn|retired|expired|closed|ended|never opened|"
-    "not asked|finished|ignored|snoozed",
+    "not asked|finished|ignored|snoozed|given up|not begun",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split("|")}
 # Left to right in a progress bar: what is proven, what moves, what waits, what nobody knows, what went wrong.
 SEGMENTS = (
     "verified",
     "ready",
+    "old dropped",
+    "proven",
+    "dropping",
+    "given",
+    "giving",
     "sending",
     "asking",
     "retrying",
     "pending",
+    "waiting",
     "unknown",
     "superseded",
     "cancelled",
     "not asked",
+    "not begun",
+    "given up",
+    "by hand",
     "cannot be asked",
     "skipped",
     "unreachable",
@@ -157,4 +166,4 @@ def _span(seconds: float) -> str:
 def _plural(noun: str) -> str:
     if noun.endswith("y") and not noun.endswith(("ay", "ey", "oy", "uy")):
         return f"{noun[:-1]}ies"
-    return f"{noun}s"
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"

@@ -154,6 +154,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "sync:blocked-lift"): (403, 403, 200, 200, 403, 404, 302),
     ("POST", "sync:blocked-lift"): (403, 403, 422, 422, 403, 404, 302),  # without a reason
     ("POST", "sync:rollout-retry"): DO_WORK,
+    ("GET", "sync:rotation"): READ,
+    ("GET", "sync:rotation-progress"): READ,
+    ("POST", "sync:rotation-stop"): DO_WORK,
     ("GET", "sync:instance"): READ,
     ("POST", "sync:instance-import"): DO_WORK,
     ("GET", "sync:publish"): WORK,

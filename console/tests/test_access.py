@@ -17,7 +17,7 @@ from configs_app.validation import schemas
 from console import access, testing
 from console.models import AuditEvent, User
 from console.tests.matrix import MATRIX, ROLES
-from instances_app import late_reviews
+from instances_app import late_reviews, rotation
 from instances_app.freeze_models import Freeze
 from instances_app.models import DiscoverySource, LateReview
 from sync_app import dry_answers, dry_runs, freezing, rollouts, set_aside
@@ -90,6 +90,7 @@ def arguments() -> dict[str, list[object]]:
         "schema": ["webhooks", schemas.digest("webhooks")],
         "act": [change.pk, "approve"],
         "selected": ["production", "check"],
+        "rotation": [rotation.start(cast.environment, [instance.pk], actor=cast.olga).pk],
         "view": [SavedView.objects.create(environment=cast.environment, person=cast.victor, name="v", query="q=v").pk],
         "person": [cast.olga.pk],
         "deed": [cast.olga.pk, "sessions"],
@@ -168,7 +169,7 @@ def which(name: str) -> str | None:
         return special[name]
     if name.startswith("sync:drift-"):
         return "drift"
-    for kind in ("revision", "environment", "instance", "rollout", "change", "source"):
+    for kind in ("revision", "environment", "instance", "rollout", "rotation", "change", "source"):
         if name.split(":")[-1].startswith(kind):
             return kind
     return None

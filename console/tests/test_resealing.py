@@ -15,7 +15,9 @@ from configs_app.decision_models import Proposal
 from configs_app.models import ChangedDocument, Revision
 from console import resealing, testing
 from console.models import AuditEvent
-from instances_app.models import Instance
+from instances_app import exchanges, rotation
+from instances_app.client import End, Outcome, Reply, Turned
+from instances_app.models import DiscoverySource, Instance
 
 pytestmark = pytest.mark.django_db
 
@@ -65,6 +67,22 @@ def test_after_resealing_the_new_key_alone_opens_everything_as_it_was(
         "changeddocument.content_sealed": 1,
         "proposal.texts_sealed": 1,
     }
+
+
+def test_columns_that_may_be_empty_are_resealed_where_they_are_not(
+    settings: Any, older_and_newer: tuple[str, str]
+) -> None:
+    """The tokens of a rotation that is under way, and the source that has none."""
+    (instance,) = Instance.objects.select_related("environment")
+    found = rotation.start(instance.environment, [instance.pk], actor=testing.person("olga"))
+    DiscoverySource.objects.create(environment=instance.environment, name="a list", kind="static", settings={})
+    (claim,) = exchanges.claim(found.pk, limit=1)
+    reseal()
+    settings.SEAL_KEYS = [older_and_newer[1]]
+    assert "need only the first key" in reseal("--check")
+    turned = Turned(claim.id, End.PROVEN, Reply(Outcome.OK), sent=True)
+    exchanges.record(found, [(claim, turned)])
+    assert Instance.objects.get().target.token == claim.job.new.token  # and it goes on in the middle
 
 
 def test_a_run_that_was_ended_is_started_again_and_a_second_one_changes_nothing(

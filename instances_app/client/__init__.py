@@ -10,12 +10,16 @@ from instances_app.client.dry import DryPush, DryPushed
 from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed, Result, Sample, Sampled, Undrain, Undrained
 from instances_app.client.replies import Outcome, Reply, Target
 from instances_app.client.single import document, info, versions
+from instances_app.client.tokens import Drop, End, Give, Turned, is_refusal
 
 __all__ = [
     "Drain",
+    "Drop",
     "DryPush",
     "DryPushed",
+    "End",
     "Fleet",
+    "Give",
     "Look",
     "Looked",
     "Outcome",
@@ -27,10 +31,12 @@ __all__ = [
     "Sampled",
     "Stop",
     "Target",
+    "Turned",
     "Undrain",
     "Undrained",
     "document",
     "info",
+    "is_refusal",
     "undrained",
     "versions",
 ]

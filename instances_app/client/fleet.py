@@ -22,10 +22,11 @@ from typing import Any, Self
 import uvloop
 from webhook_agent import protocol
 
-from instances_app.client import dry, replies, wire
+from instances_app.client import dry, replies, tokens, wire
 from instances_app.client.draining import Drain
 from instances_app.client.dry import DryPush, DryPushed
 from instances_app.client.replies import Outcome, Reply, Target, silent
+from instances_app.client.tokens import Drop, Give, Turned
 from instances_app.client.wire import TooLarge, WireError
 
 SOCKETS = 16_384  # of all fleets in a process together
@@ -103,8 +104,8 @@ class Looked:
     certificate_until: datetime | None = None  # when the TLS certificate that it showed ends
 
 
-Job = Push | Look | Undrain | Sample | DryPush
-Result = Pushed | Looked | Undrained | Sampled | DryPushed
+Job = Push | Look | Undrain | Sample | DryPush | Give | Drop
+Result = Pushed | Looked | Undrained | Sampled | DryPushed | Turned
 
 
 class Fleet:
@@ -155,6 +156,8 @@ class Fleet:
                 return self._sample(job)
             case DryPush():
                 return self._dry_push(job)
+            case Give() | Drop():
+                return self._turn_token(job)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -200,6 +203,14 @@ class Fleet:
             health = await line.request("GET", "/health")
             stats = await line.request("GET", "/stats", last=True, limit=replies.STATS_LIMIT)
         self._results.put(Sampled(job.key, health, stats))
+
+    async def _turn_token(self, job: Give | Drop) -> None:
+        async def ask(target: Target, method: str, path: str, *, body: bytes | None = None) -> Reply:
+            with self._line(target) as line:
+                return await line.request(method, path, body=body, last=True)
+
+        turned = tokens.give(job, ask) if isinstance(job, Give) else tokens.drop(job, ask)
+        self._results.put(await turned)
 
     async def _push(self, job: Push) -> None:
         looked: Reply | None = None

@@ -12,11 +12,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from console import testing
+from console.errors import Refused
 from console.models import AuditEvent, User
-from instances_app import registry
+from instances_app import moving, registry, rotation
 from instances_app.models import Instance
-from sync_app import publishing_views
-from sync_app.models import Rollout
+from sync_app import maintenance, publishing_views, rollouts
+from sync_app.models import Cause, Rollout
 from sync_app.tests.test_fleet_page import fleet
 
 pytestmark = pytest.mark.django_db
@@ -151,3 +152,130 @@ def test_the_page_before_a_sync_costs_a_fixed_number_of_queries() -> None:
     for index in range(20):
         testing.instance(cast.environment, f"n{index}")
     assert queries() == few
+
+
+def test_maintenance_of_many_begins_and_ends_in_one_step_with_one_event() -> None:
+    cast = fleet(4)
+    maintenance.begin(Instance.objects.get(name="i000"), reason="an old reason", actor=cast.adam)
+    gone = Instance.objects.get(name="i003")
+    registry.retire(gone, actor=cast.olga)
+    chosen = ",".join(str(pk(name)) for name in ("i000", "i001", "i003"))
+    sent: dict[str, Any] = {"ids": chosen, "reason": "", "zone": "UTC", "until": ""}
+    assert act(cast.olga, "selected/maintain/", **sent)[0] == 422
+    status, body = act(
+        cast.olga, "selected/maintain/", **{**sent, "reason": "moving house", "until": "2020-01-01T10:00"}
+    )
+    assert (status, "The end lies in the past" in body, "moving house" in body) == (422, True, True)
+    status, body = act(
+        cast.olga, "selected/maintain/", **{**sent, "reason": "moving house", "until": "2099-01-01T10:00"}
+    )
+    assert (status, "2 instances are in maintenance: i000, i001. Rollouts leave them out." in body) == (302, True)
+    resting = Instance.objects.in_maintenance()
+    assert set(resting.values_list("name", "maintenance_reason")) == {
+        ("i000", "moving house"),
+        ("i001", "moving house"),
+    }
+    event = AuditEvent.objects.get(action="instances.maintenance_begun")
+    assert (event.data["instances"], event.data["until"]) == (["i000", "i001"], "2099-01-01T10:00+00:00")
+    status, body = act(cast.olga, "selected/return/", all="yes")
+    assert (status, "2 instances are out of maintenance: i000, i001. 1 instance is not in maintenance." in body) == (
+        302,
+        True,
+    )
+    assert not Instance.objects.in_maintenance().exists()
+    status, body = act(cast.olga, "selected/return/", all="yes")
+    assert (status, "Nothing was changed: 3 instances are not in maintenance." in body) == (422, True)
+
+
+def test_what_waits_for_many_in_a_rollout_is_skipped_when_they_go_into_maintenance() -> None:
+    cast = fleet(3)
+    found = rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC)
+    maintenance.begin_many(cast.environment, [pk("i000"), pk("i001")], reason="moving house", actor=cast.adam)
+    assert sorted(found.deliveries.values_list("state", flat=True)) == ["pending", "skipped", "skipped"]
+    assert AuditEvent.objects.get(action="instances.maintenance_begun").data["skipped_in"] == found.number
+    with pytest.raises(Refused, match="Say why"):
+        maintenance.begin_many(cast.environment, [pk("i002")], reason=" ", actor=cast.adam)
+
+
+def test_many_are_moved_as_was_shown_or_not_at_all() -> None:
+    cast = testing.cast()
+    for name, url in [
+        ("a", "http://a.old.internal:8000"),
+        ("b", "http://b.old.internal"),
+        ("c", "http://c.elsewhere"),
+        ("d", "http://old.internal/old.internal"),
+    ]:
+        testing.instance(cast.environment, name, url)
+    theirs = testing.instance(
+        registry.add_environment("other", protected=False, actor=None), "z", "http://b.new.internal"
+    )
+
+    def look(**sent: Any) -> tuple[int, str]:
+        return act(cast.olga, "selected/move/", **sent)
+
+    def seen(body: str) -> str:
+        return body.split('name="seen" value="')[1].split('"')[0]
+
+    both = f"{pk('a')},{pk('b')},{pk('c')}"
+    assert "Replace in the base URL" in ask(cast.olga, "selected/move/", all="yes")
+    for find, put, said in [
+        ("", "x", "This field is required"),
+        ("ol", "new", "3 characters at least"),
+        ("old", "old", "replaced with itself"),
+        ("nowhere", "x", "None of their addresses has nowhere in it."),
+    ]:
+        status, body = look(ids=both, find=find, put=put)
+        assert (status, said in body, f'value="{put}"' in body) == (422, True, True)
+    status, body = look(ids=both, find=".old.", put=".new.")
+    assert (status, "1 address cannot be changed like that, so none is" in body) == (200, True)
+    assert "http://b.new.internal is managed already" in body
+    assert seen(body) == ""
+    for find, put, said in [
+        ("a.old.internal:8000", "b.old.internal", "is managed already"),
+        (".old.internal", "@evil", "names and passwords"),
+        ("a.old.internal", "169.254.169.254", "cloud metadata address"),
+        ("http://a.old.internal:8000", "ftp://a", "must start with http"),
+    ]:
+        assert said in look(ids=both, find=find, put=put)[1], said
+    assert "stands in its address twice" in look(ids=pk("d"), find="old.internal", put="new")[1]
+    registry.retire(theirs, actor=cast.adam)
+    status, body = look(ids=both, find=".old.", put=".new.")
+    assert (status, "http://a.new.internal:8000" in body, "http://b.new.internal" in body) == (200, True, True)
+    was = seen(body)
+    registry.change(Instance.objects.get(name="a"), name="a", base_url="http://a.old.internal:7", labels={}, actor=None)
+    status, body = look(ids=both, find=".old.", put=".new.", seen=was)
+    assert (status, "Addresses have changed since you looked at them" in body) == (422, True)
+    status, body = look(ids=both, find=".old.", put=".new.", seen=seen(body))
+    assert (status, "2 instances are moved: a, b; 1 had another address. Each is being asked there." in body) == (
+        302,
+        True,
+    )
+    assert dict(cast.environment.instances.values_list("name", "base_url")) == {
+        "a": "http://a.new.internal:7",
+        "b": "http://b.new.internal",
+        "c": "http://c.elsewhere",
+        "d": "http://old.internal/old.internal",
+    }
+    assert Instance.objects.filter(moved_at__isnull=False).count() == 2
+    assert AuditEvent.objects.get(action="instances.moved").data["instances"] == {
+        "a": "http://a.old.internal:7 → http://a.new.internal:7",
+        "b": "http://b.old.internal → http://b.new.internal",
+    }
+
+
+def test_nobody_is_moved_between_two_tokens() -> None:
+    cast = testing.cast()
+    one = testing.instance(cast.environment, "a", "http://a.old.internal")
+    rotation.start(cast.environment, [one.pk], actor=cast.olga)
+    moves = moving.preview(cast.environment, [one.pk], find="old", put="new")
+    with pytest.raises(Refused, match="The token of a is being rotated"):
+        moving.move(cast.environment, [one.pk], find="old", put="new", seen=moving.mark(moves), actor=cast.olga)
+    one.refresh_from_db()
+    assert one.base_url == "http://a.old.internal"
+
+
+def test_two_of_them_never_get_one_address() -> None:
+    cast = testing.cast()
+    made = [testing.instance(cast.environment, name, f"http://{name}") for name in ("xyzab", "axyzb")]
+    moves = moving.preview(cast.environment, [one.pk for one in made], find="xyz", put="")
+    assert {move.problem for move in moves} == {"another of them would have the same address"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.db import transaction
 
 from configs_app import documents
 from console import audit, credentials
+from console.errors import Refused
 from console.models import Role, RoleBinding, User
 from instances_app import registry
 from instances_app.models import Environment, Instance, Kind
@@ -110,15 +112,14 @@ def _instance(environment: Environment, planned: dict[str, str]) -> None:
                 labels={"demo": "yes"},
                 actor=None,
             )
-    elif found.base_url != planned["base_url"] or found.target.token != planned["token"]:
-        registry.change(
-            found,
-            name=found.name,
-            base_url=planned["base_url"],
-            labels=found.labels,
-            token=planned["token"],
-            actor=None,
-        )
+        return
+    rotated = found.exchanges.exclude(switched_at=None).exists()  # then its agent knows another one than planned
+    token = "" if rotated or found.target.token == planned["token"] else planned["token"]
+    if token or found.base_url != planned["base_url"]:
+        with suppress(Refused):  # in the middle of a rotation; the next start follows
+            registry.change(
+                found, name=found.name, base_url=planned["base_url"], labels=found.labels, token=token, actor=None
+            )
 
 
 def _write_missing(folder: Path, texts: dict[str, str]) -> None:
