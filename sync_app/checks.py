@@ -43,7 +43,7 @@ def ask(instances: Iterable[Instance], heard: Counter[int] | None = None) -> int
         while waiting or answered < asked:
             while waiting and asked - answered < WINDOW:
                 instance = waiting.pop()
-                fleet.submit(Look(key=instance.pk, target=instance.target))
+                fleet.submit(instance.look)
                 asked += 1
             looks = [look for look in fleet.results(timeout=FLUSH_SECONDS) if isinstance(look, Looked)]
             observations.record_looks(looks)
@@ -126,14 +126,14 @@ def _submit(fleet: Fleet, checks: Sequence[tuple[float, int]], books: _Round, no
     if not checks:
         return 0
     rows = Instance.objects.active().filter(pk__in=[pk for _, pk in checks])
-    targets = {
-        pk: Target(base_url, sealing.unseal(token))
-        for pk, base_url, token in rows.values_list("pk", "base_url", "token_sealed")
+    questions = {
+        pk: Look(pk, Target(base_url, sealing.unseal(token)), service=monitored_only)
+        for pk, base_url, token, monitored_only in rows.values_list("pk", "base_url", "token_sealed", "monitored_only")
     }
     looks = []
     for at, pk in checks:
-        if pk in targets:
-            looks.append(Look(key=pk, target=targets[pk]))
+        if pk in questions:
+            looks.append(questions[pk])
             books.ask(pk, late=now - at > settings.OBSERVE_SECONDS / 10)
     fleet.submit(*looks)
     return len(looks)

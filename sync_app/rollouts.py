@@ -97,7 +97,7 @@ def start(
     supersede: bool = False,
     carry: bool = True,
 ) -> Rollout:
-    """Bring instances (None: every active one) to the environment's desired bundle, in the waves of the plan.
+    """Bring instances (None: every managed one) to the environment's desired bundle, in the waves of the plan.
 
     Refused in a freeze, for a bundle that is blocked, and while another rollout has not ended, unless that is to be
     superseded; then the new one also takes over the instances that the old one has not finished (`carry`). Instances
@@ -110,8 +110,8 @@ def start(
         if bundle is None:
             raise Refused(f"{environment} has no revisions yet. Import or publish its documents first.")
         blocklist.refuse_blocked(bundle)
-        active = Instance.objects.active().filter(environment=environment)
-        wanted = {instance.pk: instance for instance in active.only(*NEEDED)}
+        managed = Instance.objects.managed().filter(environment=environment)
+        wanted = {instance.pk: instance for instance in managed.only(*NEEDED)}
         chosen = set(wanted) if instances is None else wanted.keys() & set(instances)
         old = lock_going(environment)
         if old is not None:
@@ -121,7 +121,9 @@ def start(
                 unfinished = old.deliveries.filter(state__in=UNFINISHED).values_list("instance_id", flat=True)
                 chosen |= wanted.keys() & set(unfinished)
         if not chosen:
-            raise Refused("No instance is chosen. Register one, or choose at least one that is not retired.")
+            raise Refused(
+                "No instance is chosen. Register one, or choose at least one that is managed and not retired."
+            )
         alone.refuse(bundle, environment=environment, cause=cause, actor=actor, chosen=chosen)
         plan = plan or plan_for(environment, change or alone.published_by(bundle))
         left_out = maintenance.among(wanted[pk] for pk in chosen)

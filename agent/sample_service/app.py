@@ -26,6 +26,9 @@ def service(configuration: Configuration) -> App:
         if path == "/health":
             ill = (configuration.folder / "ill").exists()
             status, answer = (503, {"status": "unhealthy"}) if ill else (200, {"status": "healthy"})
+            answer["service"] = "webhook-service"  # as the real one calls itself
+        elif path == "/admin/config-status":  # the real one's own admin API, which nobody has switched on here
+            status, answer = 403, {"detail": "Admin API disabled."}
         elif path == "/stats":  # of the real service's numbers for each webhook the first
             status, answer = 200, {name: {"total": number} for name, number in accepted.items()}
         elif not path.startswith("/webhook/"):

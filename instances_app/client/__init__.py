@@ -5,16 +5,19 @@ read-back cost it less than half the CPU of a general client, and it tells what 
 lost. Both answer in the same words.
 """
 
+from instances_app.client import service
 from instances_app.client.draining import Drain, Stop, undrained
 from instances_app.client.dry import DryPush, DryPushed
+from instances_app.client.first import First, ask_first
 from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed, Result, Sample, Sampled, Undrain, Undrained
 from instances_app.client.replies import Outcome, Reply, Target
-from instances_app.client.single import document, info, versions
+from instances_app.client.single import document, info, look, versions
 
 __all__ = [
     "Drain",
     "DryPush",
     "DryPushed",
+    "First",
     "Fleet",
     "Look",
     "Looked",
@@ -29,8 +32,11 @@ __all__ = [
     "Target",
     "Undrain",
     "Undrained",
+    "ask_first",
     "document",
     "info",
+    "look",
+    "service",
     "undrained",
     "versions",
 ]
