@@ -68,7 +68,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "instances:agent-register"): (401, 401, 401, 401, 401, 401, 401),  # a join token, no session
     ("GET", "instances:source-remove"): ADMINS,
     ("POST", "instances:source-remove"): DO_ADMIN,
-    ("GET", "instances:instance-new"): WORK,
+    ("GET", "sync:instance-new"): WORK,
     ("GET", "instances:instance-edit"): WORK,
     ("GET", "instances:instance-retire"): WORK,
     ("POST", "instances:instance-retire"): DO_WORK,
@@ -154,6 +154,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "sync:blocked-lift"): (403, 403, 200, 200, 403, 404, 302),
     ("POST", "sync:blocked-lift"): (403, 403, 422, 422, 403, 404, 302),  # without a reason
     ("POST", "sync:rollout-retry"): DO_WORK,
+    ("GET", "sync:instance-onboarding"): WORK,
+    ("POST", "sync:instance-onboarding"): DO_WORK,  # with nothing to do: says so
+    ("GET", "sync:instance-onboarding-now"): WORK,
     ("GET", "sync:instance"): READ,
     ("POST", "sync:instance-import"): DO_WORK,
     ("GET", "sync:publish"): WORK,
