@@ -31,7 +31,7 @@ class Explained:
 def explain(first: First, base_url: str) -> Explained:
     parts = urlsplit(base_url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    reply = first.looked.versions if first.looked.versions.outcome != Outcome.OK else first.looked.info
+    reply = first.looked.info if first.names_documents else first.looked.versions
     if first.is_agent:
         return _documents(first)
     if reply.status is None:
@@ -93,7 +93,7 @@ def _silence(first: First, reply: Reply, base_url: str, host: str, port: int) ->
                 ),
             )
         case "tls":
-            return _tls(first.certificate or Certificate("other"), base_url, host)
+            return _tls(first.certificate or Certificate("other"), base_url, host, port)
         case _ if first.speaks_tls:
             return _wants_tls(base_url)
         case "read_timeout":
@@ -126,7 +126,7 @@ def _wants_tls(base_url: str) -> Explained:
     )
 
 
-def _tls(shown: Certificate, base_url: str, host: str) -> Explained:
+def _tls(shown: Certificate, base_url: str, host: str, port: int) -> Explained:
     names = ", ".join(shown.names) or "no name at all"
     until = f"{shown.until:%Y-%m-%d %H:%M} UTC" if shown.until else "an unknown day"
     match shown.wrong:
@@ -161,7 +161,9 @@ def _tls(shown: Certificate, base_url: str, host: str) -> Explained:
         case _:
             title, why = "TLS failed", "The two sides did not agree on a connection."
             step = "Does the other side ask for a client certificate, or speak an old TLS? Its own log says more."
-    return Explained("TLS", title, why, (step, f"Look at it: openssl s_client -connect {host} -servername {host}"))
+    return Explained(
+        "TLS", title, why, (step, f"Look at it: openssl s_client -connect {host}:{port} -servername {host}")
+    )
 
 
 def _no_agent(first: First, reply: Reply, base_url: str) -> Explained:
@@ -207,7 +209,7 @@ def _no_agent(first: First, reply: Reply, base_url: str) -> Explained:
         return Explained(
             "agent",
             "Something answers, but no agent is there",
-            f"It answers HTTP {reply.status} to /admin/config-version"
+            f"It answers HTTP {reply.status} to /admin/{'instance-info' if first.names_documents else 'config-version'}"
             + (f" and says: {reply.text}" if reply.text else "."),
             (
                 "Embed the agent (the lines are below) and start the service again.",

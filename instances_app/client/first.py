@@ -48,9 +48,13 @@ class First:
     @property
     def is_agent(self) -> bool:
         """Proven: both reports of an agent, with our token."""
-        versions, info = self.looked.versions, self.looked.info
-        named = {"webhooks_version", "webhooks_digest"} & versions.body.keys()
-        return versions.outcome == info.outcome == Outcome.OK and bool(named)
+        return self.names_documents and self.looked.info.outcome == Outcome.OK
+
+    @property
+    def names_documents(self) -> bool:
+        """Whether the first report is an agent's; a document it does not run is named with null."""
+        versions = self.looked.versions
+        return versions.outcome == Outcome.OK and bool({"webhooks_version", "webhooks_digest"} & versions.body.keys())
 
 
 def ask_first(key: int, target: Target, *, connect_timeout: float, read_timeout: float) -> First:
