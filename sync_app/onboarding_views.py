@@ -117,6 +117,7 @@ def _do(request: ConsoleRequest, instance: Instance) -> HttpResponse:
             return redirect("sync:instance-onboarding", instance.pk)
         case "monitor":
             onboarding.keep_monitored(instance, actor=request.user)
+            tasks.wake_look([instance.pk])
             messages.success(request, f"{instance} is monitored only: asked how it is, never sent anything.")
             return redirect("sync:instance", instance.pk)
         case "token":
