@@ -19,6 +19,9 @@ def service(configuration: Configuration) -> App:
     accepted: Counter[str] = Counter()  # by this process
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
         if scope["type"] != "http":
             raise RuntimeError(f"This service does not speak {scope['type']}.")
         path, method = scope["path"], scope["method"]
@@ -46,6 +49,13 @@ def service(configuration: Configuration) -> App:
         await _send(send, status, answer)
 
     return app
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """From its start to its end there is nothing to do."""
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 async def _deliver(

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
-from configs_app import changes, imports, reach, running
+from configs_app import changes, documents, imports, reach, running
 from configs_app.import_forms import InstanceForm
 from console import testing
 from console.errors import Refused
@@ -43,7 +43,7 @@ def test_nothing_is_ever_aimed_at_it() -> None:
         plain = keep(cast, served)
     # Even when something was heard of it: an answer that was on its way while it was set.
     observations.record([Sighting(plain.pk, {"webhooks": "e" * 64, "connections": "e" * 64})])
-    bundle = rollouts.documents.desired(cast.environment)
+    bundle = documents.desired(cast.environment)
     assert bundle is not None
     assert drift.differing(bundle) == []
     assert list(fleet.to_sync(cast.environment, bundle).values_list("pk", flat=True)) == [managed.pk]
