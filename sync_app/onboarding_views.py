@@ -142,7 +142,7 @@ def _context(request: ConsoleRequest, instance: Instance) -> dict[str, Any]:
     if standing.is_proven:
         instance.refresh_from_db()  # it was read before the answer: what was found is told after the row is written
         (row,) = fleet.rows_for([instance], bundle)
-        context |= {"row": row, "reported": onboarding.reported(instance)}
+        context |= {"row": row, "reported": onboarding.reported(instance), "can": sorted(instance.capabilities)}
     return context
 
 

@@ -19,7 +19,7 @@ from instances_app.addresses import is_forbidden
 from instances_app.client.fleet import Fleet, Look, Looked
 from instances_app.client.replies import Outcome, Reply, Target
 
-SECONDS = 45.0  # for everything; an answer may drip for longer than one step's timeout
+SECONDS = 25.0  # for each of the two questions; an answer may drip for longer than one step's timeout
 CERTIFICATE_ERRORS = {9: "too early", 10: "expired", 18: "untrusted", 19: "untrusted", 20: "untrusted"}
 CERTIFICATE_ERRORS |= {21: "untrusted", 62: "other name", 64: "other name"}  # OpenSSL's X509_V_ERR_…
 MOST_NAMES = 5
@@ -58,7 +58,7 @@ class First:
 
 
 def ask_first(key: int, target: Target, *, connect_timeout: float, read_timeout: float) -> First:
-    """Blocks, for SECONDS twice at most. Raises nothing for whatever happens out there."""
+    """Blocks, for SECONDS twice and a few handshakes at most. Raises nothing for whatever happens out there."""
     with Fleet(connect_timeout=connect_timeout, read_timeout=read_timeout) as fleet:
         found = First(_one(fleet, Look(key, target)))
         reply = found.looked.versions

@@ -12,11 +12,13 @@ HEALTH = "/health"
 ADMIN = "/admin/config-status"
 NAME = "webhook-service"
 ILL = frozenset({"unhealthy", "disconnected", "unavailable", "degraded"})
-MOST_NAMED = 5  # components in a reason
+MOST_NAMED = 5  # components
 
 
 def health(reply: Reply) -> Reply:
     """An answer of /health in the words of an agent's instance-info: `health`, `health_reason`. It has no digests.
+
+    `ill` names components that are ill although the service calls itself healthy.
 
     WRONG_PROTOCOL for whatever answers, but not as this service does.
     """
@@ -26,11 +28,11 @@ def health(reply: Reply) -> Reply:
             return reply
         error = f"Something answers there (HTTP {reply.status}), but not as a webhook service does."
         return Reply(Outcome.WRONG_PROTOCOL, reply.status, error=error, code="not_service", elapsed_ms=reply.elapsed_ms)
-    ill = ill_components(reply)
-    well = status == "healthy" and not ill
-    named = ", ".join(f"{printable(name, 40)} is {word}" for name, word in sorted(ill.items())[:MOST_NAMED])
+    ill = sorted(ill_components(reply).items())[:MOST_NAMED]
+    named = ", ".join(f"{printable(name, 40)} is {word}" for name, word in ill)
+    well = status == "healthy"  # which of its components it cannot do without, it knows itself
     reason = "" if well else f"The service says that it is {printable(status, 40)}. {named}".strip()
-    body = {"service": NAME, "health": "healthy" if well else "degraded", "health_reason": reason}
+    body = {"service": NAME, "health": "healthy" if well else "degraded", "health_reason": reason, "ill": named}
     return Reply(Outcome.OK, reply.status, body, elapsed_ms=reply.elapsed_ms)
 
 

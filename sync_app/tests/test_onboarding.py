@@ -123,6 +123,9 @@ def test_a_service_is_asked_without_the_token_and_tells_how_it_is() -> None:
         look = client.Look(1, Target(served.url, TOKEN), service=True)
         served.answers["/health"] = (200, HEALTHY.encode())
         assert client.look(look).info.body["health"] == "healthy"
+        served.answers["/health"] = (200, HEALTHY.replace(': "healthy"}', ': "unavailable"}').encode())
+        assert client.look(look).info.body["health"] == "healthy", "it does without that component"
+        assert client.look(look).info.body["ill"] == "redis_stats is unavailable"
         served.answers["/health"] = (503, json.dumps(ill).encode())
         assert "config_manager is unhealthy" in client.look(look).info.body["health_reason"]
         served.answers["/health"] = (200, b'{"status": "ok"}')
