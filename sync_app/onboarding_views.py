@@ -138,6 +138,7 @@ def _context(request: ConsoleRequest, instance: Instance) -> dict[str, Any]:
         "may": access.verbs(request.user, instance.environment),
         "standing": standing,
         "bundle": bundle,
+        "heard": instance.observations.exists(),  # an agent has answered before
     }
     if standing.is_proven:
         instance.refresh_from_db()  # it was read before the answer: what was found is told after the row is written

@@ -24,7 +24,6 @@ class Explained:
     title: str
     why: str
     next: tuple[str, ...] = ()
-    lines: bool = False  # show how the agent is embedded
     service: bool = False  # the service itself is there, without an agent
 
 
@@ -185,7 +184,6 @@ def _no_agent(first: First, reply: Reply, base_url: str) -> Explained:
                 "Is it embedded already? Then another process still runs: start that with the new file.",
                 "Or keep it as monitored only: the console asks how it is, and never sends it anything.",
             ),
-            lines=True,
             service=True,
         )
     if reply.outcome == Outcome.BUSY:
@@ -216,7 +214,6 @@ def _no_agent(first: First, reply: Reply, base_url: str) -> Explained:
                 "Is the service behind a path? Then that belongs to the address: http://host:8000/hooks",
                 "Does a proxy in front let /admin/ through?",
             ),
-            lines=True,
         )
     said = reply.text or reply.error
     return Explained(
@@ -227,7 +224,6 @@ def _no_agent(first: First, reply: Reply, base_url: str) -> Explained:
             "Is this the right host and port? Another service, or a proxy's page, may be there.",
             "Is the service behind a path? Then that belongs to the address: http://host:8000/hooks",
         ),
-        lines=True,
     )
 
 
@@ -259,7 +255,6 @@ def _refused(reply: Reply, *, ours: bool) -> Explained:
             "Does a proxy in front ask for a sign-in? It has to let /admin/ through as it is.",
             "Is it an agent of your own? Then its token is another one: store it here (Correct).",
         ),
-        lines=True,
     )
 
 

@@ -23,7 +23,7 @@ from console.errors import Refused
 from console.models import AuditEvent
 from console.testing_processes import Process, free_port, until
 from instances_app import client, embedding, registry
-from instances_app.client import Outcome, Target
+from instances_app.client import First, Looked, Outcome, Reply, Target
 from instances_app.models import Instance
 from instances_app.tests.servers import Served, certificate, serving
 from sync_app import onboarding, onboarding_words
@@ -117,6 +117,21 @@ def test_each_failure_is_told_with_how_far_it_got_and_what_to_do(
             assert TOKEN not in str(found)
 
 
+def test_what_no_server_here_can_be_made_to_do_is_explained_too() -> None:
+    def silence(code: str, error: str) -> onboarding_words.Explained:
+        reply = Reply(Outcome.UNREACHABLE, error=error, code=code)
+        return onboarding_words.explain(First(Looked(1, reply, reply)), "http://hook-1:8000")
+
+    timeout = silence("connect_timeout", "No connection in time.")
+    assert (timeout.stopped, timeout.title) == ("connection", "No connection to hook-1 in time")
+    assert "let the console in on port 8000" in " ".join(timeout.next)
+    forbidden = silence("address", "The host name leads to a link-local or cloud metadata address. Correct it.")
+    assert (forbidden.stopped, "metadata" in forbidden.why) == ("address", True)
+    words = [step.word for step in onboarding.ladder(timeout, "http://hook-1:8000")]
+    assert words == ["passed", "failed", *["not yet"] * 5]
+    assert [step.word for step in onboarding.ladder(None, "https://hook-1")] == ["not yet"] * 7
+
+
 def test_a_service_is_asked_without_the_token_and_tells_how_it_is() -> None:
     ill = {"status": "unhealthy", "service": "webhook-service", "components": {"config_manager": "unhealthy"}}
     with serving() as served:
@@ -157,6 +172,7 @@ def test_what_was_typed_survives_a_refusal_and_the_token_stands_nowhere() -> Non
     cast = testing.cast()
     testing.instance(cast.environment, "taken", "http://127.0.0.1:1/taken")
     page, address = signed_in(cast.olga), reverse("sync:instance-new", args=["staging"])
+    assert "Add the first instance" not in page.get(reverse("home")).content.decode()
     offered = page.get(address)
     assert offered["Cache-Control"] == "no-store"
     token = shown(offered.content.decode(), "token-line").removeprefix("CONFIG_ADMIN_TOKEN=")
