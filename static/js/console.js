@@ -51,16 +51,16 @@ document.addEventListener("allauth.error", (event) => {
     : "This browser offers no security keys here. They need https, or localhost.";
 });
 
-// [data-copy] copies the text of the element that it names; it is there only where a script can do it.
+// [data-copy-of] copies the text of the element that it names; it is there only where a script can do it.
 function showCopyButtons() {
-  for (const button of document.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
+  for (const button of document.querySelectorAll("[data-copy-of][hidden]")) button.hidden = false;
 }
 addEventListener("DOMContentLoaded", showCopyButtons);
 document.addEventListener("htmx:afterSwap", showCopyButtons);
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
+  const button = event.target.closest("[data-copy-of]");
   if (!button) return;
-  const source = document.getElementById(button.dataset.copy);
+  const source = document.getElementById(button.dataset.copyOf);
   try {
     await navigator.clipboard.writeText(source.textContent);
     button.textContent = "Copied";
