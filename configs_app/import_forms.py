@@ -49,4 +49,4 @@ class InstanceForm(forms.Form):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         chosen = self.fields["instance"]
         assert isinstance(chosen, forms.ModelChoiceField)
-        chosen.queryset = environment.instances.active().order_by("name")
+        chosen.queryset = environment.instances.managed().order_by("name")

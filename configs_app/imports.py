@@ -88,6 +88,8 @@ def read_instance(instance: Instance, *, actor: User) -> Import:
     """Ask an instance for both documents."""
     if instance.retired_at is not None:
         raise Refused(f"{instance} is retired and is not asked any more.")
+    if instance.monitored_only:
+        raise Refused(f"{instance} is monitored only: it has no agent that would hand over its documents.")
     target = instance.target
     texts: dict[str, str] = {}
     for kind in Kind.values:

@@ -20,7 +20,7 @@ from instances_app.plans import Plan
 def aim(request: ConsoleRequest, pk: int) -> HttpResponse:
     """`reach` is all or chosen, `follow` is environment or own; with `preview` nothing is saved."""
     change = change_views.get_change(request, pk, needs="change.edit")
-    instances = list(change.environment.instances.active().only("environment", "name", "labels"))
+    instances = list(change.environment.instances.managed().only("environment", "name", "labels"))
     sent = request.POST if request.method == "POST" else None
     own = sent.get("follow") == "own" if sent else change.plan is not None
     chosen = sent.get("reach") == "chosen" if sent else change.targets is not None

@@ -46,14 +46,14 @@ def plan(change: Change) -> Plan:
 
 
 def wanted(change: Change) -> list[Target]:
-    """The active instances that it would be proposed for now, by name."""
-    active = Instance.objects.active().filter(environment=change.environment)
-    return _read(active if change.targets is None else active.filter(pk__in=change.targets))
+    """The managed instances that it would be proposed for now, by name."""
+    managed = Instance.objects.managed().filter(environment=change.environment)
+    return _read(managed if change.targets is None else managed.filter(pk__in=change.targets))
 
 
 def left(proposal: Proposal) -> list[Target]:
     """The instances that it was proposed for, without those that were retired since."""
-    return _read(Instance.objects.active().filter(pk__in=[target.id for target in proposal.aimed_at]))
+    return _read(Instance.objects.managed().filter(pk__in=[target.id for target in proposal.aimed_at]))
 
 
 def _read(instances: QuerySet[Instance]) -> list[Target]:
@@ -65,7 +65,7 @@ def of(change: Change, proposal: Proposal | None) -> Reach:
     instances = wanted(change) if proposal is None else left(proposal)
     way = plan(change) if proposal is None else Plan.of(proposal.plan)
     known = {instance.pk for instance in instances}
-    since = Instance.objects.active().filter(environment=change.environment)
+    since = Instance.objects.managed().filter(environment=change.environment)
     return Reach(
         plan=way,
         own=change.plan is not None,

@@ -35,8 +35,8 @@ class Running:
 
 
 def of_document(environment: Environment, kind: str) -> Running:
-    """Every active instance of the environment, in four queries. Of revisions with one content the newest is named."""
-    instances = list(environment.instances.active().order_by("name"))
+    """Every managed instance of the environment, in four queries. Of revisions with one content the newest is named."""
+    instances = list(environment.instances.managed().order_by("name"))
     reports = {
         report.instance_id: report
         for report in Observation.objects.filter(instance__in=instances, kind=kind, until=None)

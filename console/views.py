@@ -42,6 +42,7 @@ def home(request: ConsoleRequest) -> HttpResponse:
                 "instances": sum(counts.values()),
                 "counts": counts,
                 "rollout": running.get(environment.pk),
+                "may_add": not any(counts.values()) and access.allows(request.user, "instance.change", environment),
             }
         )
     for_review = reviews.waiting_for(request.user)

@@ -50,8 +50,12 @@ class InstanceForm(forms.Form):
     def __init__(self, data: Any = None, *, instance: Instance | None = None) -> None:
         if instance is None:
             super().__init__(data)
-            self.fields["token"].required = True
             del self.fields["unproven"]
+            self.fields["token"].label = "Token that it has already"
+            self.fields["token"].help_text = (
+                "Only if its agent runs with a token of its own. Empty: the new one above. Sealed at once either way; "
+                "nobody can read it back here."
+            )
             return
         labels = "\n".join(f"{key}={value}" for key, value in instance.labels.items())
         super().__init__(data, initial={"name": instance.name, "base_url": instance.base_url, "labels": labels})

@@ -75,10 +75,13 @@ _AT = """
 
 
 def at(environment: Environment, moment: datetime, *, now: datetime | None = None) -> list[Stood]:
-    """Every instance that was active then, by name, with what is known of it; in one query."""
+    """Every instance that was active then, by name, with what is known of it; in one query.
+
+    Those that are monitored only are not among them: nobody could ever know.
+    """
     where = """
         WHERE i.environment_id = %(environment)s AND i.created_at <= %(at)s
-            AND (i.retired_at IS NULL OR i.retired_at > %(at)s)
+            AND (i.retired_at IS NULL OR i.retired_at > %(at)s) AND NOT i.monitored_only
         ORDER BY i.name, i.id, k.place"""
     stood: dict[int, Stood] = {}
     for pk, name, kind, *seen in _rows(_AT + where, {"environment": environment.pk, "at": moment}):

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from console import sealing
 from console.models import User
-from instances_app.client import Target
+from instances_app.client import Look, Target
 from instances_app.discovery_models import DiscoverySource as DiscoverySource
 from instances_app.discovery_models import FoundInstance as FoundInstance
 from instances_app.discovery_models import FoundState as FoundState
@@ -144,6 +144,10 @@ class InstanceQuerySet(models.QuerySet["Instance"]):
     def active(self) -> InstanceQuerySet:
         return self.filter(retired_at=None)
 
+    def managed(self) -> InstanceQuerySet:
+        """Those that documents may be sent to, or read from: rollouts, dry runs, drift and imports know no others."""
+        return self.active().filter(monitored_only=False)
+
     def in_maintenance(self) -> InstanceQuerySet:
         return self.filter(maintained())
 
@@ -161,6 +165,8 @@ class Instance(Checked):
     retired_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
+    # A service without an agent: it is asked how it is, and nothing is ever sent to it.
+    monitored_only = models.BooleanField(default=False)
     moved_at = models.DateTimeField(null=True, blank=True)  # to another address; what was proven before was elsewhere
 
     # Left out of rollouts, gates and alarms, until then or until somebody ends it; `sync_app/maintenance.py` does both.
@@ -195,7 +201,8 @@ class Instance(Checked):
         indexes = [
             models.Index(
                 fields=["environment"], condition=Q(maintenance_since__isnull=False), name="instance_in_maintenance"
-            )
+            ),
+            models.Index(fields=["environment"], condition=Q(monitored_only=True), name="instance_monitored_only"),
         ]
 
     def __str__(self) -> str:
@@ -204,6 +211,11 @@ class Instance(Checked):
     @property
     def target(self) -> Target:
         return Target(base_url=self.base_url, token=sealing.unseal(self.token_sealed))
+
+    @property
+    def look(self) -> Look:
+        """The question of a check."""
+        return Look(key=self.pk, target=self.target, service=self.monitored_only)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -288,6 +300,11 @@ def maintained(path: str = "") -> Q:
     """Those in maintenance now; `path` leads to the instance ("instance__")."""
     begun = Q(**{f"{path}maintenance_since__isnull": False})
     return begun & (Q(**{f"{path}maintenance_until": None}) | Q(**{f"{path}maintenance_until__gt": timezone.now()}))
+
+
+def monitored(environment_id: int) -> models.QuerySet[Instance, Any]:
+    """The ids of those without an agent, for another query: few, and found in an index of their own."""
+    return Instance.objects.filter(environment=environment_id, monitored_only=True).values("pk")
 
 
 class Glance(models.Model):

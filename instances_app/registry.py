@@ -167,10 +167,40 @@ def retire(instance: Instance, *, actor: User) -> Instance:
     return instance
 
 
+def keep_monitored(instance: Instance, *, actor: User) -> Instance:
+    """Keep a service without an agent: asked how it is, never sent anything. Refused once an agent has answered there.
+
+    The caller sees to it that no rollout waits for it.
+    """
+    with transaction.atomic():
+        instance = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
+        if instance.retired_at is not None:
+            raise Refused(f"{instance} is retired.")
+        if instance.observations.exists():
+            raise Refused(
+                f"An agent has answered at {instance} before. If it was taken out for good, retire {instance} and add "
+                "it again."
+            )
+        instance.monitored_only = True
+        instance.save(update_fields=["monitored_only"])
+        audit.record("instance.monitored", actor=actor, target=instance, base_url=instance.base_url)
+    return instance
+
+
+def manage(instance: Instance, *, actor: User | None) -> Instance:
+    """Its agent has answered: from now on documents go there as to everybody else."""
+    with transaction.atomic():
+        instance = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
+        if instance.monitored_only:
+            instance.monitored_only = False
+            instance.save(update_fields=["monitored_only"])
+            audit.record("instance.managed", actor=actor, target=instance, base_url=instance.base_url)
+    return instance
+
+
 def check(instance: Instance, *, actor: User) -> Instance:
     """Ask the instance now what it runs and how it is; the answer is kept, whatever it is."""
-    target = instance.target
-    look = client.Looked(key=instance.pk, versions=client.versions(target), info=client.info(target))
+    look = client.look(instance.look)
     with transaction.atomic():
         observations.record_looks([look])
         audit.record("instance.checked", actor=actor, target=instance, outcome=str(look.versions.outcome))

@@ -27,7 +27,7 @@ def start(environment: Environment, instances: Collection[int], *, actor: User) 
         going = environment.rotations.filter(state__in=GOING).first()
         if going is not None:
             raise Refused(f"{str(going).capitalize()} of {environment} is under way. Stop it, or wait for its end.")
-        chosen = list(environment.instances.active().filter(pk__in=instances).order_by("pk").values_list("pk", "name"))
+        chosen = list(environment.instances.managed().filter(pk__in=instances).order_by("pk").values_list("pk", "name"))
         if not chosen:
             raise Refused(selections.NOBODY)
         last = environment.rotations.aggregate(number=Max("number"))["number"]

@@ -24,7 +24,7 @@ from instances_app.shortcuts import get_environment
 def environment_settings(request: ConsoleRequest, environment: str) -> HttpResponse:
     """Three forms; `rules` is in the first only, `heal` in the last."""
     found = get_environment(request.user, environment, needs="environment.change")
-    instances = list(found.instances.active().only("environment", "name", "labels"))
+    instances = list(found.instances.managed().only("environment", "name", "labels"))
     sent = request.POST if request.method == "POST" else None
     rules_form = RulesForm(sent if sent and "rules" in sent else None, rules=rules.Rules.of(found))
     heal_form = SelfHealForm(

@@ -16,7 +16,6 @@ urlpatterns = [
     path("discovery/<int:pk>/join-token/", joining_views.source_join_token, name="source-join-token"),
     path("api/agents/register", joining_views.agent_register, name="agent-register"),
     path("discovery/<int:pk>/remove/", discovery_views.source_remove, name="source-remove"),
-    path("e/<slug:environment>/instances/new/", views.instance_new, name="instance-new"),
     path("instances/<int:pk>/edit/", views.instance_edit, name="instance-edit"),
     path("instances/<int:pk>/retire/", views.instance_retire, name="instance-retire"),
     path("instances/<int:pk>/check/", views.instance_check, name="instance-check"),

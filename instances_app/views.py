@@ -1,4 +1,4 @@
-"""Registering, editing, checking and retiring; what an instance runs is shown by sync_app."""
+"""Editing, checking and retiring; adding one, and what it runs, is shown by sync_app."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from console.errors import Denied, Refused
 from console.http import ConsoleRequest
 from instances_app import registry
 from instances_app.forms import EnvironmentForm, InstanceForm
-from instances_app.shortcuts import get_environment, get_instance
+from instances_app.shortcuts import get_instance
 
 
 @require_http_methods(["GET", "POST"])
@@ -29,7 +29,7 @@ def environment_new(request: ConsoleRequest) -> HttpResponse:
             _explain(form, refusal)
         else:
             messages.success(request, f"{environment} is there. Add its first instance.")
-            return redirect("instances:instance-new", environment.name)
+            return redirect("sync:instance-new", environment.name)
     return render(
         request,
         "instances_app/environment_form.html",
@@ -39,28 +39,10 @@ def environment_new(request: ConsoleRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def instance_new(request: ConsoleRequest, environment: str) -> HttpResponse:
-    found = get_environment(request.user, environment, needs="instance.change")
-    form = InstanceForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            instance = registry.register(found, **form.cleaned_data, actor=request.user)
-        except (Refused, ValidationError) as refusal:
-            _explain(form, refusal)
-        else:
-            registry.check(instance, actor=request.user)
-            return redirect("sync:instance", instance.pk)
-    return render(
-        request,
-        "instances_app/instance_form.html",
-        {"form": form, "environment": found},
-        status=422 if request.method == "POST" else 200,
-    )
-
-
-@require_http_methods(["GET", "POST"])
 def instance_edit(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """With ?from=onboarding it leads back to the page that waits for the first answer."""
     instance = get_instance(request.user, pk, needs="instance.change")
+    awaited = request.GET.get("from") == "onboarding"
     form = InstanceForm(request.POST or None, instance=instance)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
@@ -78,11 +60,11 @@ def instance_edit(request: ConsoleRequest, pk: int) -> HttpResponse:
             _explain(form, refusal)
         else:
             messages.success(request, f"{form.cleaned_data['name']} is saved.")
-            return redirect("sync:instance", pk)
+            return redirect("sync:instance-onboarding" if awaited else "sync:instance", pk)
     return render(
         request,
         "instances_app/instance_form.html",
-        {"form": form, "environment": instance.environment, "instance": instance},
+        {"form": form, "environment": instance.environment, "instance": instance, "awaited": awaited},
         status=422 if request.method == "POST" else 200,
     )
 

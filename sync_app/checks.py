@@ -44,8 +44,7 @@ def ask(instances: Iterable[Instance], heard: Counter[int] | None = None) -> int
         while waiting or answered < asked:
             batch = [waiting.pop().pk for _ in range(min(len(waiting), WINDOW - (asked - answered)))]
             if batch:  # read now: since the first was asked, minutes may have passed and tokens been rotated
-                targets = _targets(Instance.objects.filter(pk__in=batch))
-                fleet.submit(*(Look(key=pk, target=targets[pk]) for pk in batch))
+                fleet.submit(*_looks(Instance.objects.filter(pk__in=batch)).values())
                 asked += len(batch)
             looks = [look for look in fleet.results(timeout=FLUSH_SECONDS) if isinstance(look, Looked)]
             observations.record_looks(looks)
@@ -127,18 +126,19 @@ def _submit(fleet: Fleet, checks: Sequence[tuple[float, int]], books: _Round, no
     """Start these checks. How many: whoever was retired meanwhile is not asked."""
     if not checks:
         return 0
-    targets = _targets(Instance.objects.active().filter(pk__in=[pk for _, pk in checks]))
+    questions = _looks(Instance.objects.active().filter(pk__in=[pk for _, pk in checks]))
     looks = []
     for at, pk in checks:
-        if pk in targets:
-            looks.append(Look(key=pk, target=targets[pk]))
+        if pk in questions:
+            looks.append(questions[pk])
             books.ask(pk, late=now - at > settings.OBSERVE_SECONDS / 10)
     fleet.submit(*looks)
     return len(looks)
 
 
-def _targets(rows: QuerySet[Instance]) -> dict[int, Target]:
+def _looks(rows: QuerySet[Instance]) -> dict[int, Look]:
+    """The question of a check to each, by id."""
     return {
-        pk: Target(base_url, sealing.unseal(token))
-        for pk, base_url, token in rows.values_list("pk", "base_url", "token_sealed")
+        pk: Look(pk, Target(base_url, sealing.unseal(token)), service=monitored_only)
+        for pk, base_url, token, monitored_only in rows.values_list("pk", "base_url", "token_sealed", "monitored_only")
     }

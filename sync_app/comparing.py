@@ -19,14 +19,13 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from instances_app import plans
-from instances_app.client import Fleet, Outcome, Reply, Sample, Sampled
+from instances_app.client import Fleet, Outcome, Reply, Sample, Sampled, service
 from instances_app.models import Instance, maintained
 from instances_app.plans import Plan, Unclear
 from sync_app.models import UNFINISHED, DeliveryState, Rollout, RolloutState
 
 MOST = 20  # instances in a group
 LEAST = 20  # requests that a group has to have accepted, so that a difference says anything
-ILL = {"unhealthy", "disconnected", "unavailable", "degraded"}
 FLUSH_SECONDS = 0.25
 
 
@@ -151,7 +150,7 @@ def _groups(rollout: Rollout, canaries: Sequence[Instance]) -> dict[str, list[in
 
 def _ask(ids: Collection[int]) -> dict[str, list[Any]]:
     """id (as JSON has it) → [healthy or null, requests accepted since it began or null]."""
-    instances = list(Instance.objects.active().filter(pk__in=ids))
+    instances = list(Instance.objects.managed().filter(pk__in=ids))
     answers: dict[str, list[Any]] = {}
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         for one in instances:
@@ -167,9 +166,7 @@ def healthy(reply: Reply) -> bool | None:
     """What `/health` says; None where there is none."""
     if reply.outcome in {Outcome.WRONG_PROTOCOL, Outcome.UNAUTHORISED}:
         return None
-    components = reply.body.get("components")
-    words = components.values() if isinstance(components, dict) else ()
-    well = reply.body.get("status") == "healthy" and not any(isinstance(word, str) and word in ILL for word in words)
+    well = reply.body.get("status") == "healthy" and not service.ill_components(reply)
     return reply.outcome == Outcome.OK and well
 
 

@@ -28,7 +28,7 @@ from django.utils import timezone
 from webhook_agent import protocol
 
 from configs_app.models import Bundle
-from instances_app.models import Glance, Kind
+from instances_app.models import Glance, Kind, monitored
 from sync_app.models import UNFINISHED, Delivery, DeliveryState, RolloutState
 
 NAMED = 5  # instances that a group names before it counts the rest
@@ -220,7 +220,9 @@ def differing(bundle: Bundle) -> list[int]:
     others = Q()
     for kind, digest in bundle.digests().items():
         others |= Q(**{f"{kind}_digest__isnull": False}) & ~Q(**{f"{kind}_digest__in": forms(digest)})
-    found = Glance.objects.filter(others, environment=bundle.environment_id)
+    found = Glance.objects.filter(others, environment=bundle.environment_id).exclude(
+        pk__in=monitored(bundle.environment_id)
+    )
     return list(found.exclude(pk__in=on_its_way.values("instance")).values_list("pk", flat=True))
 
 

@@ -82,7 +82,7 @@ def _desk(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
             for group in groups[:LISTED]
         ],
         "more": max(0, len(groups) - LISTED),
-        "instances": environment.instances.active().count(),
+        "instances": environment.instances.managed().count(),
         "heal": standing,
         "asides": [
             (aside, [name_of.get(pk, "") for pk in aside.instances[: drift.NAMED]], len(aside.instances) - drift.NAMED)
@@ -229,7 +229,7 @@ def overwrite(request: ConsoleRequest, environment: str, kind: str, short: str) 
         except Refused as refusal:
             refused = str(refusal)
     plan = rollouts.plan_for(found)
-    instances = list(found.instances.active().filter(pk__in=chosen).defer("token_sealed", "info"))
+    instances = list(found.instances.managed().filter(pk__in=chosen).defer("token_sealed", "info"))
     sent_to = {one.pk: one for one in instances if not one.in_maintenance}
     others = [one for one in drift.members(bundle, instances=sent_to) if (one.kind, one.short) != (kind, short)]
     context = {

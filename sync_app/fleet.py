@@ -6,7 +6,7 @@ that was right when last seen. Rows and counters ask the same expressions, so th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ from webhook_agent import protocol
 
 from configs_app import documents
 from configs_app.models import Bundle
-from instances_app.models import Environment, Glance, Health, Instance, fresh_since, maintained
+from instances_app.models import Environment, Glance, Health, Instance, fresh_since, maintained, monitored
 from sync_app import drift
 from sync_app.models import Delivery
 
@@ -38,7 +38,8 @@ IN_SYNC = "in sync"  # fresh reports of our digests, for every document of the b
 OUT_OF_SYNC = "out of sync"  # something else, and we know why: it was never sent, or a rollout ended without proof
 DRIFTED = "drifted"  # it reports what no rollout left there (sync_app/drift.py)
 UNKNOWN = "unknown"  # no report, or one too old to believe
-CONFIG_WORDS = (DRIFTED, OUT_OF_SYNC, UNKNOWN, IN_SYNC)  # what needs a person first
+MONITORED = "monitored only"  # no agent: nobody knows what it runs, and nothing is sent to it
+CONFIG_WORDS = (DRIFTED, OUT_OF_SYNC, UNKNOWN, MONITORED, IN_SYNC)  # what needs a person first
 HEALTH_WORDS = (Health.DOWN, Health.DEGRADED, Health.LATE, Health.UNKNOWN, Health.NEW, Health.HEALTHY)
 Glances = QuerySet[Any]  # of Glance, with the annotations of `glances`
 
@@ -67,7 +68,7 @@ def glances(environment: Environment, bundle: Bundle | None, *, drifting: Collec
     since = fresh_since()
     reports: list[Any] = [F(f"{kind}_at") for kind in (bundle.digests() if bundle else ())]
     return Glance.objects.filter(environment=environment).annotate(
-        config=_config(bundle, since, drifting),
+        config=_config(environment, bundle, since, drifting),
         config_at=Least(*reports) if len(reports) > 1 else (reports or [Value(None, DateTimeField())])[0],
         health_word=Case(
             When(health_at=None, then=Value(Health.NEW.value)),
@@ -83,8 +84,9 @@ def rows(environment: Environment) -> list[Row]:
     return rows_for(list(environment.instances.active().order_by("name")), documents.desired(environment))
 
 
-def rows_for(instances: Sequence[Instance], bundle: Bundle | None) -> list[Row]:
+def rows_for(instances: Iterable[Instance], bundle: Bundle | None) -> list[Row]:
     """Instances of one environment with their words, in the order given, in two queries. Retired ones are unknown."""
+    instances = list(instances)
     if not instances:
         return []
     found = glances(instances[0].environment, bundle).filter(pk__in=[instance.pk for instance in instances])
@@ -100,25 +102,29 @@ def rows_of(found: Iterable[Any], instances: Mapping[int, Instance], bundle: Bun
 
 
 def counts(environment: Environment) -> dict[str, int]:
-    """Config word → number of instances, all four words, worst first."""
+    """Config word → number of instances, all five words, worst first."""
     found = glances(environment, documents.desired(environment))
     counted = dict(found.values_list("config").annotate(n=Count("pk")).order_by())
     return {word: counted.get(word, 0) for word in CONFIG_WORDS}
 
 
 def to_sync(environment: Environment, bundle: Bundle | None) -> Glances:
-    """Those not proven to run the bundle, and not in maintenance."""
-    return glances(environment, bundle).exclude(config=IN_SYNC).exclude(maintained("instance__"))
+    """Those not proven to run the bundle, that have an agent and are not in maintenance."""
+    return glances(environment, bundle).exclude(config__in=[IN_SYNC, MONITORED]).exclude(maintained("instance__"))
 
 
-def _config(bundle: Bundle | None, since: datetime, drifting: Collection[int] | None) -> Expression:
+def _config(
+    environment: Environment, bundle: Bundle | None, since: datetime, drifting: Collection[int] | None
+) -> Expression:
+    without_agent = When(pk__in=monitored(environment.pk), then=Value(MONITORED))
     if bundle is None or not (wanted := bundle.digests()):
-        return Value(UNKNOWN)
+        return Case(without_agent, default=Value(UNKNOWN))
     seen, same = Q(), Q()
     for kind, digest in wanted.items():
         seen &= Q(**{f"{kind}_at__gte": since})
         same &= Q(**{f"{kind}_digest__in": drift.forms(digest)})
     return Case(
+        without_agent,
         When(~seen, then=Value(UNKNOWN)),
         When(same, then=Value(IN_SYNC)),
         When(pk__in=drift.told(bundle) if drifting is None else drifting, then=Value(DRIFTED)),

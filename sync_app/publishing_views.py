@@ -128,7 +128,7 @@ def waves_preview(request: ConsoleRequest, environment: str) -> HttpResponse:
 def _waves(environment: Environment, chosen: set[int], change: Change | None = None) -> dict[str, Any]:
     """The plan in words, and the names in each of its waves."""
     plan = rollouts.plan_for(environment, change)
-    instances = list(environment.instances.active().filter(pk__in=chosen).defer("token_sealed", "info"))
+    instances = list(environment.instances.managed().filter(pk__in=chosen).defer("token_sealed", "info"))
     left_out = [one for one in instances if one.in_maintenance]
     waves = plans.waves(plan, (one for one in instances if not one.in_maintenance))
     sent_to = [one.pk for wave in waves for one in wave]
@@ -144,17 +144,19 @@ def _undrainable(plan: Plan, instances: list[int]) -> list[str]:
 
 def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any]:
     """The instances to choose from, which are ticked, and the rollout that is in the way."""
-    everybody = set(environment.instances.active().values_list("pk", flat=True))
+    everybody = set(environment.instances.managed().values_list("pk", flat=True))
     asked = request.POST or request.GET
     ticked = fleet_page.chosen(environment, asked) & everybody
     if request.GET.get("only") == "differing" and not request.POST:
         ticked = set(fleet.to_sync(environment, documents.desired(environment)).values_list("pk", flat=True))
     running = rollouts.going(environment)
+    managed = environment.instances.managed().order_by("name")
     return {
         "environment": environment,
         "everybody": everybody,
-        "rows": fleet.rows(environment) if len(everybody) <= LISTED else [],
+        "rows": fleet.rows_for(managed, documents.desired(environment)) if len(everybody) <= LISTED else [],
         # A choice that has become empty stays empty: whoever asked for three must not be offered thousands.
+        "monitored": environment.instances.active().filter(monitored_only=True).count(),
         "ticked": ticked if request.POST or CHOICE & set(request.GET) else everybody,
         "running": running,
         "carried": running.deliveries.filter(state__in=UNFINISHED).count() if running else 0,
@@ -163,6 +165,6 @@ def _targets(request: ConsoleRequest, environment: Environment) -> dict[str, Any
 
 
 def _chosen(request: ConsoleRequest, environment: Environment, everybody: set[int]) -> set[int] | None:
-    """The ticked instances; None (every active one, also one registered meanwhile) when all are ticked."""
+    """The ticked instances; None (every managed one, also one registered meanwhile) when all are ticked."""
     ticked = fleet_page.chosen(environment, request.POST)
     return None if ticked >= everybody else ticked

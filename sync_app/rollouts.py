@@ -87,7 +87,7 @@ def start(
     supersede: bool = False,
     carry: bool = True,
 ) -> Rollout:
-    """Bring instances (None: every active one) to the environment's desired bundle, in the waves of the plan.
+    """Bring instances (None: every managed one) to the environment's desired bundle, in the waves of the plan.
 
     Refused in a freeze, for a bundle that is blocked, and while another rollout has not ended, unless that is to be
     superseded; then the new one also takes over the instances that the old one has not finished (`carry`). Instances
@@ -100,8 +100,8 @@ def start(
         if bundle is None:
             raise Refused(f"{environment} has no revisions yet. Import or publish its documents first.")
         blocklist.refuse_blocked(bundle)
-        active = Instance.objects.active().filter(environment=environment)
-        wanted = {one.pk: one for one in active.values_list("pk", "name", "labels", named=True)}  # no models: cheaper
+        managed = Instance.objects.managed().filter(environment=environment)
+        wanted = {one.pk: one for one in managed.values_list("pk", "name", "labels", named=True)}  # no models: cheaper
         chosen = set(wanted) if instances is None else wanted.keys() & set(instances)
         old = lock_going(environment)
         if old is not None:
@@ -111,10 +111,12 @@ def start(
                 unfinished = old.deliveries.filter(state__in=UNFINISHED).values_list("instance_id", flat=True)
                 chosen |= wanted.keys() & set(unfinished)
         if not chosen:
-            raise Refused("No instance is chosen. Register one, or choose at least one that is not retired.")
+            raise Refused(
+                "No instance is chosen. Register one, or choose at least one that is managed and not retired."
+            )
         alone.refuse(bundle, environment=environment, cause=cause, actor=actor, chosen=chosen)
         plan = plan or plan_for(environment, change or alone.published_by(bundle))
-        left_out = maintenance.among(active, chosen)
+        left_out = maintenance.among(managed, chosen)
         if len(left_out) == len(chosen):
             raise Refused(f"Every chosen instance is in maintenance: {maintenance.names(left_out)}. End that first.")
         approved = change is not None and environment.protected

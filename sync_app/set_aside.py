@@ -81,8 +81,8 @@ def snooze(
     reasons.refuse_secrets(reason, reasons.current(environment) | copies(environment))
     with transaction.atomic():
         environment = documents.lock(environment)
-        active = Instance.objects.active().filter(environment=environment, pk__in=instances)
-        chosen = dict(active.values_list("pk", "name"))
+        managed = Instance.objects.managed().filter(environment=environment, pk__in=instances)
+        chosen = dict(managed.values_list("pk", "name"))
         if not chosen:
             raise Refused("Choose at least one instance that is not retired.")
         until = timezone.now() + timedelta(hours=hours)

@@ -67,7 +67,7 @@ _EVENTS = """
             least(i.retired_at, %(until)s) AS went,
             least(i.retired_at, %(now)s) AS looked
         FROM instances_app_instance i
-        WHERE i.environment_id = %(environment)s AND i.created_at < %(until)s
+        WHERE i.environment_id = %(environment)s AND i.created_at < %(until)s AND NOT i.monitored_only
             AND (i.retired_at IS NULL OR i.retired_at > %(since)s)
     ), spans AS (
         SELECT o.kind, left(o.digest, 16) AS digest, greatest(o.since, f.came) AS came, least(f.went, CASE
@@ -171,7 +171,7 @@ def spreads(environment: Environment, since: datetime, until: datetime, *, newes
 _PROOFS = """
     WITH fleet AS (
         SELECT i.id FROM instances_app_instance i
-        WHERE i.environment_id = %(environment)s AND i.created_at <= %(published)s
+        WHERE i.environment_id = %(environment)s AND i.created_at <= %(published)s AND NOT i.monitored_only
             AND (i.retired_at IS NULL OR i.retired_at > %(ended)s)
     ), proofs AS (
         SELECT o.instance_id, o.kind, min(greatest(o.since, %(published)s)) AS at

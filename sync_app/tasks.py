@@ -20,6 +20,7 @@ from sync_app import (
     dry_answers,
     dry_run_turn,
     gates,
+    onboarding,
     push,
     rotation_turn,
     waves,
@@ -131,6 +132,12 @@ def observe_selected(instance_ids: list[int]) -> None:
     checks.ask(Instance.objects.active().filter(pk__in=instance_ids).order_by("pk"))
 
 
+@shared_task
+def first_look(instance_id: int) -> None:
+    """Ask an instance that somebody waits for; nothing, when nobody waits any more."""
+    onboarding.ask(instance_id)
+
+
 def wake(rollout_id: int) -> None:
     """Start workers on a rollout once the transaction has committed; beat does it when the broker is away."""
     transaction.on_commit(lambda: _send(push_batch, rollout_id), robust=True)
@@ -146,6 +153,10 @@ def wake_rotation(rotation_id: int) -> None:
 
 def wake_check(environment_id: int) -> None:
     transaction.on_commit(lambda: _send(observe_environment, environment_id), robust=True)
+
+
+def wake_first_look(instance_id: int) -> None:
+    transaction.on_commit(lambda: _send(first_look, instance_id), robust=True)
 
 
 def wake_look(instance_ids: list[int]) -> None:

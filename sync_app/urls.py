@@ -5,6 +5,7 @@ from sync_app import (
     dry_run_views,
     freeze_views,
     history_views,
+    onboarding_views,
     publishing_views,
     rollout_views,
     roster_views,
@@ -53,6 +54,11 @@ urlpatterns = [
     path("rotations/<int:pk>/progress/", rotation_views.rotation_progress, name="rotation-progress"),
     path("rotations/<int:pk>/stop/", rotation_views.rotation_stop, name="rotation-stop"),
     path("blocked/<int:pk>/lift/", rollout_views.blocked_lift, name="blocked-lift"),
+    path("e/<slug:environment>/instances/new/", onboarding_views.instance_new, name="instance-new"),
+    path("instances/<int:pk>/onboarding/", onboarding_views.instance_onboarding, name="instance-onboarding"),
+    path(
+        "instances/<int:pk>/onboarding/now/", onboarding_views.instance_onboarding_now, name="instance-onboarding-now"
+    ),
     path("instances/<int:pk>/", views.instance, name="instance"),
     path("instances/<int:pk>/maintenance/", freeze_views.instance_maintenance, name="instance-maintenance"),
     path("instances/<int:pk>/import/", views.instance_import, name="instance-import"),

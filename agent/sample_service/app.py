@@ -19,6 +19,9 @@ def service(configuration: Configuration) -> App:
     accepted: Counter[str] = Counter()  # by this process
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
         if scope["type"] != "http":
             raise RuntimeError(f"This service does not speak {scope['type']}.")
         path, method = scope["path"], scope["method"]
@@ -26,6 +29,9 @@ def service(configuration: Configuration) -> App:
         if path == "/health":
             ill = (configuration.folder / "ill").exists()
             status, answer = (503, {"status": "unhealthy"}) if ill else (200, {"status": "healthy"})
+            answer["service"] = "webhook-service"  # as the real one calls itself
+        elif path == "/admin/config-status":  # the real one's own admin API, which nobody has switched on here
+            status, answer = 403, {"detail": "Admin API disabled."}
         elif path == "/stats":  # of the real service's numbers for each webhook the first
             status, answer = 200, {name: {"total": number} for name, number in accepted.items()}
         elif not path.startswith("/webhook/"):
@@ -43,6 +49,13 @@ def service(configuration: Configuration) -> App:
         await _send(send, status, answer)
 
     return app
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """From its start to its end there is nothing to do."""
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 async def _deliver(

@@ -9,19 +9,30 @@ from typing import Any
 from sample_service.app import service
 from sample_service.config import Configuration
 from sample_service.drills import hanging
-from webhook_agent import ConfigAgent, ReloadFailed
+from webhook_agent import Announce, ConfigAgent, ReloadFailed
 from webhook_agent.http import App
 
 
-def build(folder: Path, *, name: str, tokens: Sequence[str], environ: Mapping[str, str]) -> App:
-    """The service with its agent in front. Raises ValueError without a token."""
+def build(
+    folder: Path,
+    *,
+    name: str,
+    tokens: Sequence[str],
+    environ: Mapping[str, str],
+    agent: bool = True,
+    announce: Announce | None = None,
+) -> App:
+    """The service with its agent in front, or alone. Raises ValueError for an agent without a token."""
     configuration = Configuration(
         folder,
         lenient=environ.get("SAMPLE_LENIENT") == "1",
         refuse=environ.get("SAMPLE_REJECT", ""),
         object_=environ.get("SAMPLE_OBJECT", ""),
     )
-    agent = ConfigAgent(
+    if not agent:
+        configuration.load(["connections", "webhooks"])
+        return service(configuration)
+    embedded = ConfigAgent(
         webhooks_path=configuration.path("webhooks"),
         connections_path=configuration.path("connections"),
         tokens=tokens,
@@ -31,14 +42,15 @@ def build(folder: Path, *, name: str, tokens: Sequence[str], environ: Mapping[st
         version="sample",
         allow_empty=environ.get("SAMPLE_ALLOW_EMPTY") == "1",
         state_folder=environ.get("SAMPLE_STATE") or None,
+        announce=announce,
         **_rates(environ.get("SAMPLE_RATE", "")),
     )
     for kind in ("webhooks", "connections"):
         try:
             configuration.load([kind])
         except ReloadFailed as failure:
-            agent.not_loaded(failure.reason, kinds=[kind])
-    return hanging(agent.wrap(service(configuration)), folder, environ.get("SAMPLE_HANG", ""))
+            embedded.not_loaded(failure.reason, kinds=[kind])
+    return hanging(embedded.wrap(service(configuration)), folder, environ.get("SAMPLE_HANG", ""))
 
 
 def _rates(text: str) -> dict[str, Any]:

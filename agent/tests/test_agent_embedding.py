@@ -163,7 +163,14 @@ async def test_the_log_names_digests_and_no_contents(
 
 
 def test_the_public_surface_is_what_it_says() -> None:
-    assert sorted(webhook_agent.__all__) == ["ConfigAgent", "Rejected", "ReloadFailed", "__version__", "boot_guard"]
+    assert sorted(webhook_agent.__all__) == [
+        "Announce",
+        "ConfigAgent",
+        "Rejected",
+        "ReloadFailed",
+        "__version__",
+        "boot_guard",
+    ]
     for name in webhook_agent.__all__:
         assert hasattr(webhook_agent, name)
     assert (Path(webhook_agent.__file__).parent / "py.typed").exists()

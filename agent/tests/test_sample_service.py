@@ -187,7 +187,7 @@ def process(tmp_path: Path) -> Iterator[Process]:
 def test_over_http_it_is_quick_small_and_does_its_work(process: Process) -> None:
     assert process.started_in < 5  # alone it takes a fraction of a second; tests share the machine
     assert process.memory_mb() < 64
-    assert process.call("/health") == (200, {"status": "healthy"})
+    assert process.call("/health") == (200, {"status": "healthy", "service": "webhook-service"})
     assert process.call("/webhook/new", b"{}")[0] == 404
     status, answer = process.push(pair(sequence=1))
     assert (status, answer["outcome"], answer["instance_id"]) == (200, "applied", "proc")
@@ -269,6 +269,6 @@ async def test_stats_count_what_each_webhook_accepted_and_a_file_makes_it_ill(cl
         await client.post("/webhook/counted", b"{}")
     assert (await client.post("/webhook/locked", b"", token=None)).status == 401
     assert (await client.get("/stats", token=None)).json == {"counted": {"total": 3}}
-    assert (await client.get("/health", token=None)).json == {"status": "healthy"}
+    assert (await client.get("/health", token=None)).json == {"status": "healthy", "service": "webhook-service"}
     (tmp_path / "ill").touch()
     assert (await client.get("/health", token=None)).status == 503

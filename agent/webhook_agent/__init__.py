@@ -3,6 +3,7 @@
 from webhook_agent.app import ConfigAgent
 from webhook_agent.boot import boot_guard
 from webhook_agent.errors import Rejected, ReloadFailed
+from webhook_agent.joining import Announce
 from webhook_agent.version import __version__
 
-__all__ = ["ConfigAgent", "Rejected", "ReloadFailed", "__version__", "boot_guard"]
+__all__ = ["Announce", "ConfigAgent", "Rejected", "ReloadFailed", "__version__", "boot_guard"]

@@ -15,6 +15,7 @@ from webhook_agent.endpoints import Endpoints, Guards, Identity
 from webhook_agent.guards import Networks, Signatures
 from webhook_agent.host import CanResolve, Host, Reload, Started, Validate
 from webhook_agent.http import App, Message, Receive, Scope, Send
+from webhook_agent.joining import Announce, Announcer
 from webhook_agent.limits import Buckets, Tokens
 from webhook_agent.protocol import KINDS
 from webhook_agent.siblings import Siblings
@@ -57,6 +58,7 @@ class ConfigAgent:
         requests_per_second: float = 50.0,
         requests_per_second_in_all: float = 200.0,
         failures_per_minute: float = 60.0,
+        announce: Announce | None = None,
     ) -> None:
         """`reload(kinds)` loads the files anew and raises ReloadFailed(reason) when it keeps what it had;
         `validate(kind, document)` raises Rejected(reason); `started()` is called in each process when the host
@@ -70,6 +72,9 @@ class ConfigAgent:
         other worker processes to load this one. Rate limits: `requests_per_second` for a client address and
         `requests_per_second_in_all`, four seconds' worth at once; `failures_per_minute` wrong tokens for an
         address, a third of them at once, after which everybody there is asked to wait.
+
+        `announce` tells a console that this instance is there, once the host is up; without it the environment says
+        whether (WEBHOOK_CONSOLE_URL and the others).
 
         Raises ValueError for options that make no sense, no token among them.
         """
@@ -98,6 +103,8 @@ class ConfigAgent:
             hidden=_hidden(tokens, paths, folder),
             paths=paths.values(),
         )
+        announce = announce or Announce.from_environment()
+        self._announcer = Announcer(announce, name=instance_id or hostname, folder=folder) if announce else None
         self._prefix = prefix
         self._host = host
         self._documents = Documents(paths, folder=folder, host=host, wait=lock_wait)
@@ -188,6 +195,8 @@ class ConfigAgent:
         """The host of this process ends."""
         if self._serving_in == os.getpid():
             self._serving_in, self._starting = 0, None
+            if self._announcer is not None:
+                self._announcer.stop()
             await self._siblings.stop()
 
     async def _start(self) -> None:
@@ -197,6 +206,8 @@ class ConfigAgent:
             await self._documents.refuse(KINDS)
         await self._siblings.start()
         self._serving_in = os.getpid()
+        if self._announcer is not None:
+            self._announcer.start()
 
     async def _lifespan(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         async def hearing() -> Message:

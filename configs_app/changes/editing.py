@@ -132,15 +132,15 @@ def refuse_overtaken(change: Change, seen: str | None, *, actor: User, autosave:
 
 
 def aim(change: Change, *, targets: Collection[int] | None, plan: Plan | None, actor: User) -> Change:
-    """Say which instances it goes to (None: every active one) and by which plan (None: the environment's).
+    """Say which instances it goes to (None: every managed one) and by which plan (None: the environment's).
 
     The change is a draft again and its approvals are void, as after any edit.
     """
     with transaction.atomic():
         change = locked(change)
         need(change.is_open, f"This change is {change.state} and can no longer be edited.")
-        active = Instance.objects.active().filter(environment=change.environment)
-        chosen = None if targets is None else sorted(active.filter(pk__in=targets).values_list("pk", flat=True))
+        managed = Instance.objects.managed().filter(environment=change.environment)
+        chosen = None if targets is None else sorted(managed.filter(pk__in=targets).values_list("pk", flat=True))
         need(chosen is None or bool(chosen), "Choose at least one instance, or all of them.")
         before = {"targets": change.targets, "plan": change.plan}
         after = {"targets": chosen, "plan": plan.data if plan else None}

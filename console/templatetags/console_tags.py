@@ -24,7 +24,7 @@ TONES = {  # the shape and colour of every word that a state can be
     "doubt": "unknown|late",
     "idle": "pending|draft|note|not yet|not open|cannot be asked|unchanged|waiting",
     "ended": "superseded|cancelled|skipped|in maintenance|withdrawn|retired|expired|closed|ended|never opened|"
-    "not asked|finished|ignored|snoozed|given up|not begun",
+    "not asked|finished|ignored|snoozed|given up|not begun|monitored only|not used",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split("|")}
 # Left to right in a progress bar: what is proven, what moves, what waits, what nobody knows, what went wrong.

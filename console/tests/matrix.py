@@ -68,7 +68,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "instances:agent-register"): (401, 401, 401, 401, 401, 401, 401),  # a join token, no session
     ("GET", "instances:source-remove"): ADMINS,
     ("POST", "instances:source-remove"): DO_ADMIN,
-    ("GET", "instances:instance-new"): WORK,
+    ("GET", "sync:instance-new"): WORK,
     ("GET", "instances:instance-edit"): WORK,
     ("GET", "instances:instance-retire"): WORK,
     ("POST", "instances:instance-retire"): DO_WORK,
@@ -157,6 +157,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "sync:rotation"): READ,
     ("GET", "sync:rotation-progress"): READ,
     ("POST", "sync:rotation-stop"): DO_WORK,
+    ("GET", "sync:instance-onboarding"): WORK,
+    ("POST", "sync:instance-onboarding"): DO_WORK,  # with nothing to do: says so
+    ("GET", "sync:instance-onboarding-now"): WORK,
     ("GET", "sync:instance"): READ,
     ("POST", "sync:instance-import"): DO_WORK,
     ("GET", "sync:publish"): WORK,

@@ -137,7 +137,7 @@ def which(name: str) -> str | None:
         "configs:validate": "document",
         "configs:document": "document",
         "configs:schema": "schema",
-        "instances:instance-new": "environment",
+        "sync:instance-new": "environment",
         "instances:environment-new": None,
         "instances:sources": "environment",
         "instances:agent-register": None,
@@ -230,7 +230,7 @@ def test_a_refusal_names_who_can_and_is_audited() -> None:
     cast = testing.cast()
     client = Client()
     client.force_login(cast.victor)
-    answer = client.get(reverse("instances:instance-new", args=["staging"]))
+    answer = client.get(reverse("sync:instance-new", args=["staging"]))
     assert answer.status_code == 403
     assert "adam, olga" in answer.content.decode()
     event = AuditEvent.objects.get(action="access.denied")

@@ -105,7 +105,7 @@ def test_the_session_is_kept_as_a_fingerprint_that_opens_nothing() -> None:
     first.force_login(cast.victor)
     second.force_login(cast.victor)
     for client in (first, second, first):
-        client.get(reverse("instances:instance-new", args=["staging"]))
+        client.get(reverse("sync:instance-new", args=["staging"]))
     found = list(
         AuditEvent.objects.filter(action="access.denied").order_by("sequence").values_list("session", flat=True)
     )

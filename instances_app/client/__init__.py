@@ -5,11 +5,13 @@ read-back cost it less than half the CPU of a general client, and it tells what 
 lost. Both answer in the same words.
 """
 
+from instances_app.client import service
 from instances_app.client.draining import Drain, Stop, undrained
 from instances_app.client.dry import DryPush, DryPushed
+from instances_app.client.first import First, ask_first
 from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed, Result, Sample, Sampled, Undrain, Undrained
 from instances_app.client.replies import Outcome, Reply, Target
-from instances_app.client.single import document, info, versions
+from instances_app.client.single import document, info, look, versions
 from instances_app.client.tokens import Drop, End, Give, Turned, is_refusal
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "DryPush",
     "DryPushed",
     "End",
+    "First",
     "Fleet",
     "Give",
     "Look",
@@ -34,9 +37,12 @@ __all__ = [
     "Turned",
     "Undrain",
     "Undrained",
+    "ask_first",
     "document",
     "info",
     "is_refusal",
+    "look",
+    "service",
     "undrained",
     "versions",
 ]

@@ -15,14 +15,14 @@ import resource
 import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
 import uvloop
 from webhook_agent import protocol
 
-from instances_app.client import dry, replies, tokens, wire
+from instances_app.client import dry, replies, service, tokens, wire
 from instances_app.client.draining import Drain
 from instances_app.client.dry import DryPush, DryPushed
 from instances_app.client.replies import Outcome, Reply, Target, silent
@@ -90,10 +90,12 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Ask what runs there and how it is."""
+    """Ask what runs there and how it is; with `service` the service itself, which has no agent, only how it is."""
 
     key: int
     target: Target
+    service: bool = False
+    thorough: bool = False  # of a service, whether its own admin API is there as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Looked:
     versions: Reply
     info: Reply
     certificate_until: datetime | None = None  # when the TLS certificate that it showed ends
+    service_admin: Reply | None = None  # what the service's own admin endpoint said, asked without a token
 
 
 Job = Push | Look | Undrain | Sample | DryPush | Give | Drop
@@ -178,12 +181,23 @@ class Fleet:
             task.add_done_callback(self._tasks.discard)
 
     async def _look(self, job: Look) -> None:
+        if job.service:
+            self._results.put(await self._look_at_service(job))
+            return
         with self._line(job.target) as line:
             versions = await line.request("GET", "config-version")
             info, until = versions, line.certificate_until()
             if versions.outcome == Outcome.OK:
                 info = await line.request("GET", "instance-info", last=True)
         self._results.put(Looked(job.key, versions, info, until))
+
+    async def _look_at_service(self, job: Look) -> Looked:
+        with self._line(replace(job.target, token="")) as line:
+            said = service.health(await line.request("GET", service.HEALTH))
+            until = line.certificate_until()
+            known = job.thorough and said.outcome == Outcome.OK
+            admin = await line.request("GET", service.ADMIN, last=True) if known else None
+        return Looked(job.key, said, said, until, admin)
 
     async def _dry_push(self, job: DryPush) -> None:
         answer: Reply | None = None

@@ -22,6 +22,7 @@ ANSWER_LIMIT = 256 * 1024
 STATS_LIMIT = 4 * 1024 * 1024  # a line for each webhook
 DOCUMENT_LIMIT = 16 * 1024 * 1024
 DEEPEST = 50  # nested objects and arrays; an agent needs four, and the database's driver cannot write a thousand
+SAID = 600  # bytes of an answer that is no agent's, for people to recognise it by
 LONGEST_RETRY_AFTER = 300.0
 CODE = re.compile(r"\A[a-z_]{1,40}\Z")
 NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -47,7 +48,8 @@ class Target:
     token: str = field(repr=False)
 
     def url(self, path: str) -> str:
-        return f"{self.base_url}/admin/{path}"
+        """Of /admin/`path`, or of `path` itself if it begins with a slash."""
+        return f"{self.base_url}{path}" if path.startswith("/") else f"{self.base_url}/admin/{path}"
 
     def headers(self) -> dict[str, str]:
         """None without a token: the service's own endpoints are not told the agent's."""
@@ -65,7 +67,7 @@ class Reply:
     code: str = ""
     retry_after: float | None = None
     elapsed_ms: int = 0
-    text: str = ""  # a document, exactly as served
+    text: str = ""  # a document, exactly as served; of what is no agent's answer its beginning, of a redirect where to
 
 
 def silent(outcome: Outcome, code: str, error: str, *, started: float) -> Reply:
@@ -85,7 +87,7 @@ def classify(status: int, headers: Mapping[str, str], content: bytes, *, started
         if body:
             return Reply(Outcome.OK, status, body, said, code, elapsed_ms=elapsed)
         own = "empty" if content.strip() == b"{}" else "not_json"
-        return Reply(Outcome.WRONG_PROTOCOL, status, {}, _not_an_agent(status), own, elapsed_ms=elapsed)
+        return _no_agent(status, content, own, elapsed)
     if status in {401, 403}:
         error = f"The instance refused our token (HTTP {status})."
         return Reply(Outcome.UNAUTHORISED, status, body, error, code or "unauthorised", elapsed_ms=elapsed)
@@ -101,9 +103,10 @@ def classify(status: int, headers: Mapping[str, str], content: bytes, *, started
         return Reply(Outcome.SERVER_ERROR, status, body, error, code or "server_error", elapsed_ms=elapsed)
     if 300 <= status < 400:
         error = f"The address redirects (HTTP {status}). Register the address that it leads to."
-        return Reply(Outcome.WRONG_PROTOCOL, status, {}, error, "redirect", elapsed_ms=elapsed)
+        to = printable(headers.get("Location", ""))
+        return Reply(Outcome.WRONG_PROTOCOL, status, {}, error, "redirect", elapsed_ms=elapsed, text=to)
     own = "not_found" if status in {404, 405} else "wrong_answer"
-    return Reply(Outcome.WRONG_PROTOCOL, status, {}, _not_an_agent(status), own, elapsed_ms=elapsed)
+    return _no_agent(status, content, own, elapsed)
 
 
 def too_large(status: int, *, started: float) -> Reply:
@@ -150,8 +153,10 @@ def _storable(value: Any) -> Any:
     return [_storable(item) for item in value] if isinstance(value, list) else value
 
 
-def _not_an_agent(status: int) -> str:
-    return f"Something answers there (HTTP {status}), but not an agent. Is the service running with one?"
+def _no_agent(status: int, content: bytes, code: str, elapsed: int) -> Reply:
+    error = f"Something answers there (HTTP {status}), but not an agent. Is the service running with one?"
+    said = printable(content[:SAID].decode("utf-8", "replace"))
+    return Reply(Outcome.WRONG_PROTOCOL, status, {}, error, code, elapsed_ms=elapsed, text=said)
 
 
 def _retry_after(value: str) -> float | None:

@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -14,7 +15,8 @@ import httpx
 
 from console import __version__
 from instances_app.addresses import is_forbidden
-from instances_app.client import replies
+from instances_app.client import replies, service
+from instances_app.client.fleet import Look, Looked
 from instances_app.client.replies import Outcome, Reply, Target, silent
 
 CONNECT_SECONDS = 2.0
@@ -24,6 +26,15 @@ TOTAL_SECONDS = 30.0  # from the first word to the last; the two above are for o
 
 class ForbiddenPeer(Exception):
     """A name led to where no instance lives; nothing was asked there."""
+
+
+def look(question: Look) -> Looked:
+    """What a check asks, by the shorter timeouts of somebody who waits."""
+    target = question.target
+    if question.service:
+        said = service.health(_get(replace(target, token=""), service.HEALTH))
+        return Looked(question.key, said, said)
+    return Looked(question.key, versions=versions(target), info=info(target))
 
 
 def info(target: Target) -> Reply:

@@ -69,16 +69,18 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Served]:
         thread.join()
 
 
-def certificate(folder: Path) -> tuple[ssl.SSLContext, str]:
-    """What a server on 127.0.0.1 needs for TLS, and the certificate in PEM that its clients have to trust."""
+def certificate(folder: Path, *, address: str = "127.0.0.1", ends_in: int = 1) -> tuple[ssl.SSLContext, str]:
+    """What a server there needs for TLS, for some days, and the certificate in PEM that its clients have to trust."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"{address} {ends_in}")])
     now = datetime.datetime.now(datetime.UTC)
     day = datetime.timedelta(days=1)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    named = x509.IPAddress(ipaddress.ip_address(address))
     made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now - 9 * day, now + ends_in * day
+        )
+        .add_extension(x509.SubjectAlternativeName([named]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

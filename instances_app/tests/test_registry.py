@@ -128,7 +128,7 @@ def test_a_refused_form_keeps_what_was_typed_and_says_why() -> None:
     page = Client()
     page.force_login(cast.olga)
     typed = {"name": "second", "base_url": "http://web-1/", "token": "t0ken-typed", "labels": "region=eu"}
-    answer = page.post(reverse("instances:instance-new", args=["staging"]), typed)
+    answer = page.post(reverse("sync:instance-new", args=["staging"]), typed)
     body = answer.content.decode()
     assert answer.status_code == 422
     assert "http://web-1 is managed already." in body

@@ -51,6 +51,25 @@ document.addEventListener("allauth.error", (event) => {
     : "This browser offers no security keys here. They need https, or localhost.";
 });
 
+// [data-copy-of] copies the text of the element that it names; it is there only where a script can do it.
+function showCopyButtons() {
+  for (const button of document.querySelectorAll("[data-copy-of][hidden]")) button.hidden = false;
+}
+addEventListener("DOMContentLoaded", showCopyButtons);
+document.addEventListener("htmx:afterSwap", showCopyButtons);
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy-of]");
+  if (!button) return;
+  const source = document.getElementById(button.dataset.copyOf);
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(source);
+    button.textContent = "Selected: copy it with the keyboard";
+  }
+});
+
 // A form with data-confirm="dialog-id" asks in that dialog first.
 document.addEventListener("submit", (event) => {
   const form = event.target;
