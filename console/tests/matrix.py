@@ -155,6 +155,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "sync:blocked-lift"): (403, 403, 422, 422, 403, 404, 302),  # without a reason
     ("POST", "sync:rollout-retry"): DO_WORK,
     ("GET", "sync:instance"): READ,
+    ("POST", "sync:instance-probe"): DO_CHECK,
+    ("GET", "sync:probe"): ADMINS,
+    ("POST", "sync:probe"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
     ("POST", "sync:instance-import"): DO_WORK,
     ("GET", "sync:publish"): WORK,
     ("GET", "sync:change-dry-run"): READ,
