@@ -51,6 +51,7 @@ urlpatterns = [
     path("rollouts/<int:pk>/roll-back/", rollout_views.rollout_roll_back, name="rollout-roll-back"),
     path("blocked/<int:pk>/lift/", rollout_views.blocked_lift, name="blocked-lift"),
     path("instances/<int:pk>/", views.instance, name="instance"),
+    path("instances/<int:pk>/now/", views.instance_now, name="instance-now"),
     path("instances/<int:pk>/probe/", probe_views.instance_probe, name="instance-probe"),
     path("e/<slug:environment>/probe/", probe_views.probe, name="probe"),
     path("instances/<int:pk>/maintenance/", freeze_views.instance_maintenance, name="instance-maintenance"),

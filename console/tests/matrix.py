@@ -155,6 +155,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "sync:blocked-lift"): (403, 403, 422, 422, 403, 404, 302),  # without a reason
     ("POST", "sync:rollout-retry"): DO_WORK,
     ("GET", "sync:instance"): READ,
+    ("GET", "sync:instance-now"): READ,
     ("POST", "sync:instance-probe"): DO_CHECK,
     ("GET", "sync:probe"): ADMINS,
     ("POST", "sync:probe"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
