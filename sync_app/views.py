@@ -17,6 +17,7 @@ from console.errors import Refused
 from console.http import ConsoleRequest, whole
 from instances_app.shortcuts import get_environment, get_instance
 from sync_app import fleet_page, instance_page, saved_views, tasks
+from sync_app.columns import Columns
 from sync_app.fleet_page import Filter
 from sync_app.history_views import instance_context
 from sync_app.models import Blocked, Rollout, SavedView
@@ -37,14 +38,14 @@ def environment(request: ConsoleRequest, environment: str) -> HttpResponse:
 def view_save(request: ConsoleRequest, environment: str) -> HttpResponse:
     """Keep what the fleet page is filtered by, for oneself, and show it."""
     found = get_environment(request.user, environment, needs="environment.view")
-    asked = Filter.of(request.POST)
+    query = "&".join(filter(None, (Filter.of(request.POST).query, Columns.of(request.POST).query)))
     try:
-        view = saved_views.save(found, name=request.POST.get("name", ""), asked=asked, actor=request.user)
+        view = saved_views.save(found, name=request.POST.get("name", ""), query=query, actor=request.user)
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
         messages.success(request, f"The view “{view}” is kept. Only you see it.")
-    return redirect(f"{reverse('sync:environment', args=[found.name])}?{asked.query}")
+    return redirect(f"{reverse('sync:environment', args=[found.name])}?{query}")
 
 
 @require_POST
