@@ -8,9 +8,9 @@ from django.db.models import Q
 
 
 class Method(models.TextChoices):
-    GET = "GET"
-    POST = "POST"
-    PUT = "PUT"
+    GET = "GET", "GET"
+    POST = "POST", "POST"
+    PUT = "PUT", "PUT"
 
 
 class Service(models.TextChoices):

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
             name='Probe',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('method', models.CharField(choices=[('GET', 'Get'), ('POST', 'Post'), ('PUT', 'Put')], default='GET', max_length=4)),
+                ('method', models.CharField(choices=[('GET', 'GET'), ('POST', 'POST'), ('PUT', 'PUT')], default='GET', max_length=4)),
                 ('path', models.CharField(max_length=300)),
                 ('statuses', models.CharField(max_length=100)),
                 ('contains', models.CharField(blank=True, max_length=200)),
