@@ -44,11 +44,12 @@ def climb(facts: Facts) -> Ladder:
 
 
 def verdict(ladders: Sequence[Ladder]) -> Verdict:
-    """The worst first: what stopped, what nobody knows, what has not come yet."""
-    stops = [(one.stop, one) for one in ladders]
+    """The worst first: what stopped, what nobody knows, what has not come yet; and whether it serves last of all."""
+    stops = [(rung, one) for one in ladders if (rung := one.stop) is not None]
+    stops = [(rung, one) for rung, one in stops if rung.name != "serving"] or stops
     for state, word in ((STOPPED, "not right"), (UNKNOWN, "unknown"), (AHEAD, "not right"), (WAITING, "under way")):
         for rung, one in stops:
-            if rung is not None and rung.state == state:
+            if rung.state == state:
                 return Verdict(word, _says(rung, one), rung, one.kind)
     serving = {one.rung("serving").state for one in ladders}
     return Verdict(
@@ -86,6 +87,10 @@ def _written(facts: Facts) -> Rung:
                 told.problem,
                 next="Look at the file on the host.",
             )
+        if facts.right:
+            what = f"Somebody edited the file ({short(told.on_disk)}) and has not loaded it; a restart would."
+            see = "See what lies there with Import…, and put the file back on the host."
+            return Rung("written", STOPPED, what, told.at, next=see)
         return not_there(facts, "written", f"Its disk holds other content ({short(told.on_disk)}).", told.at)
     return _without_word(facts, "written", last)
 
@@ -136,8 +141,7 @@ def _told_loaded(facts: Facts) -> Rung:
             go="check",
         )
     processes = f"All {told.alive} worker processes have" if told.alive > 1 else "Its one worker process has"
-    also = " The file was edited since: a restart would load that." if told.reload_status == "changed" else ""
-    return Rung("loaded", REACHED, f"{processes} loaded it.{also}", told.at)
+    return Rung("loaded", REACHED, f"{processes} loaded it.", told.at)
 
 
 def _without_word(facts: Facts, name: str, last: Attempt | None) -> Rung:

@@ -9,6 +9,8 @@ from webhook_agent import protocol
 from sync_app.ladder_facts import AHEAD, ELSEWHERE, REACHED, STOPPED, UNKNOWN, WAITING, Attempt, Facts, Rung
 from sync_app.models import FINAL, WITH_REASON, DeliveryState
 
+IN_DOUBT = (DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.RETRYING, DeliveryState.UNREACHABLE)
+
 
 def sent(facts: Facts) -> Rung:
     last = facts.attempt
@@ -29,7 +31,7 @@ def sent(facts: Facts) -> Rung:
             )
             return Rung("sent", UNKNOWN, what, pushed[-1].sent_at, attempt=pushed[-1])
         what = "It reported this content before any push of ours had it. Verified by reading it back."
-        return Rung("sent", ELSEWHERE, what, facts.report.since if facts.report else None, attempt=last)
+        return Rung("sent", ELSEWHERE, what, facts.report.since if facts.report else None)
     if last is None:
         if facts.in_maintenance:
             return Rung(
@@ -62,7 +64,10 @@ def _last_sent(last: Attempt) -> Rung:
                 return rung(WAITING, f"It waits for wave {last.waits_for_wave}, which is not open yet.", go="rollout")
             return rung(WAITING, "It waits for a worker.", next="Nothing; it is next.", go="rollout")
         case DeliveryState.SENDING:
-            return rung(WAITING, f"It is being sent, attempt {last.attempts}.", next="Nothing; this takes seconds.")
+            first = (
+                "It is being sent." if last.attempts < 2 else f"Attempt {last.attempts} is reading back what arrived."
+            )
+            return rung(WAITING, first, next="Nothing; this takes seconds.")
         case DeliveryState.SKIPPED | DeliveryState.CANCELLED | DeliveryState.SUPERSEDED if last.sent_at is None:
             why = "went into maintenance" if last.state == DeliveryState.SKIPPED else f"rollout was {last.state}"
             who = "It" if last.state == DeliveryState.SKIPPED else "The"
@@ -87,7 +92,7 @@ def of_the_push(name: str, last: Attempt) -> Rung:
     first = name == "written"
     if last.sent_at is None:
         return Rung(name, AHEAD, "Nothing was sent.")
-    if last.state in {DeliveryState.UNKNOWN, DeliveryState.RETRYING, DeliveryState.UNREACHABLE}:
+    if last.state in IN_DOUBT:
         what = "A push left, and nobody knows whether it arrived."
         if last.state == DeliveryState.UNREACHABLE:
             return Rung(name, UNKNOWN, what, last.sent_at, last.error if first else "", last, **after_failure(last))
@@ -98,7 +103,7 @@ def of_the_push(name: str, last: Attempt) -> Rung:
         return Rung(
             name, state, "The push failed.", last.finished_at, last.error if first else "", last, **after_failure(last)
         )
-    return Rung(name, AHEAD, "The push has not been answered yet.", last.sent_at)
+    return Rung(name, AHEAD, last.evidence or "It was read back and had not arrived.", last.finished_at)
 
 
 def not_there(facts: Facts, name: str, what: str, at: datetime | None) -> Rung:

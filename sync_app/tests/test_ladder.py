@@ -54,7 +54,9 @@ def sent(state: str, **more: Any) -> Facts:
     """The last delivery ended so, and the instance still reports what it ran before."""
     before = Report(OTHER, since=ago(9000), seen_at=ago(10))
     told = replace(TOLD, at=ago(100), digest=OTHER, on_disk=OTHER)
-    return replace(FACTS, report=before, told=told, attempts=(replace(SENT, state=state, evidence="", **more),))
+    return replace(
+        FACTS, report=before, told=told, attempts=(replace(SENT, **{"state": state, "evidence": "", **more}),)
+    )
 
 
 def test_all_five_rungs_are_reached_by_what_was_sent_and_what_was_answered_since() -> None:
@@ -158,6 +160,28 @@ def test_a_delivery_that_did_not_arrive_stops_at_its_rung_with_the_reason_and_wh
     ]
 
 
+def test_what_is_sent_again_may_have_arrived_before() -> None:
+    again = sent("sending", attempts=5, finished_at=None)
+    assert states(again) == "under way, unknown, unknown, not yet, not yet"
+    assert "Attempt 5 is reading back" in ladder.climb(again).rung("sent").what
+    back = sent("cancelled", evidence="Read back: the instance does not run this bundle.")
+    assert states(back) == "reached, not yet, not yet, not yet, not yet"
+
+
+def test_the_verdict_names_what_is_not_proven_before_what_does_not_serve() -> None:
+    proven = ladder.climb(replace(FACTS, served=Served(timedelta(seconds=400))))
+    waiting = ladder.climb(sent("pending", sent_at=None, finished_at=None, attempts=0))
+    assert ladder.verdict([proven]).says == "It runs what it should; whether it serves is not known."
+    assert ladder.verdict([proven, waiting]).word == "under way"
+    refused = ladder.climb(sent("rejected", error="Unknown module"))
+    assert (ladder.verdict([waiting, refused]).word, ladder.verdict([waiting, refused]).kind) == (
+        "not right",
+        "webhooks",
+    )
+    assert ladder.verdict([ladder.climb(FACTS)]).says == "It runs what it should, and serves."
+    assert ladder.verdict([ladder.climb(replace(FACTS, served=None))]).says == "It runs what it should."
+
+
 def test_a_timeout_is_never_told_as_a_failure() -> None:
     facts = sent("unknown", error="No answer within 10 seconds.", finished_at=None)
     assert "stopped" not in states(facts)
@@ -166,7 +190,7 @@ def test_a_timeout_is_never_told_as_a_failure() -> None:
 @pytest.mark.parametrize(
     ("told", "where", "words"),
     [
-        ({"on_disk": OTHER, "reload_status": "changed"}, "written", "Its disk holds other content"),
+        ({"on_disk": OTHER, "reload_status": "changed"}, "written", "Somebody edited the file"),
         ({"on_disk": "", "problem": "It is not JSON."}, "written", "not one it can read"),
         ({"digest": OTHER, "reload_status": "failed", "words": "No such module."}, "loaded", "could not load"),
         ({"alive": 4, "loaded": 3}, "loaded", "1 of 4 worker processes has not"),
