@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from django.db.models import F
 from django.http import QueryDict
@@ -84,6 +84,19 @@ class Columns:
     def needed(self) -> dict[str, F]:
         """What has to be read of instance-info, which is large otherwise."""
         return {f"told_{name}": told for name, told in FROM_INFO.items() if name in self}
+
+    def tags(self, instance: Instance) -> list[tuple[str, str, str]]:
+        """The labels that stand under the name: what is before each, the label, and how it ends an address.
+
+        Made here, for a hundred rows: a template takes twice as long for it.
+        """
+        gap = "" if "address" in self else " · "
+        found = []
+        for key, value in instance.labels.items():
+            if key not in self.labels:
+                found.append((gap, f"{key}={value}", f"{quote(key, safe='')}%3D{quote(value, safe='')}"))
+                gap = " · "
+        return found
 
     def fill(self, instances: Iterable[Instance]) -> None:
         """Clean what was read for `needed`: instances wrote it. `agent` is a text then, `abilities` a list of them."""

@@ -123,7 +123,7 @@ def context(environment: Environment, user: User, asked: QueryDict) -> dict[str,
         "beside": frozenset(columns.shown),
         "query": "&".join(filter(None, (wanted.query, columns.query))),
         "label_keys": sorted({key for row in found.rows for key in row.instance.labels} - set(columns.labels))[:KEYS],
-        "maintained": number if wanted.maintenance else in_maintenance(matching).count(),
+        "maintained": number if wanted.maintenance else _maintained(environment, matching),
         "labels": [(label, _address(asked, wanted.labels, without=label)) for label in wanted.labels],
         "with_label": f"{_address(asked, wanted.labels)}&label=",
         "page": found,
@@ -148,6 +148,12 @@ def context(environment: Environment, user: User, asked: QueryDict) -> dict[str,
 def in_maintenance(glances: Glances) -> Glances:
     """Found by an index of those few, whatever the size of the fleet."""
     return glances.filter(pk__in=Instance.objects.in_maintenance().values("pk"))
+
+
+def _maintained(environment: Environment, glances: Glances) -> int:
+    """Usually none, and then nothing else is asked; a few are looked up one by one, not found among all."""
+    few = list(environment.instances.active().in_maintenance().values_list("pk", flat=True))
+    return glances.filter(pk__in=few).count() if few else 0
 
 
 def page(glances: Glances, bundle: Bundle | None, columns: Columns, *, after: str = "", before: str = "") -> Page:
@@ -177,6 +183,8 @@ def _rows(found: list[Any], bundle: Bundle | None, columns: Columns) -> list[Row
     few = Instance.objects.defer("token_sealed", "info").annotate(draining=F("info__draining"), **columns.needed())
     instances = few.in_bulk([glance.pk for glance in found])
     columns.fill(instances.values())
+    for one in instances.values():
+        setattr(one, "tags", columns.tags(one))  # noqa: B010 - an annotation, as `draining` is
     in_order = {glance.pk: instances[glance.pk] for glance in found if glance.pk in instances}
     return fleet.rows_of(found, in_order, bundle)
 
