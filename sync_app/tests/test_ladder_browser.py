@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
+def states(page: Page) -> list[str | None]:
+    """Of the rungs of the ladder of webhooks."""
+    return [rung.get_attribute("data-state") for rung in page.locator("#ladder-webhooks li").all()]
+
+
 def test_a_ladder_reaches_serving_while_somebody_watches(
     open_page: Callable[..., Page],
     web_process: Web,
@@ -69,15 +74,13 @@ def test_a_ladder_reaches_serving_while_somebody_watches(
     page.get_by_role("link", name="edge-1").click()
     page.get_by_role("button", name="Check now").click()
     page.get_by_text("edge-1 is healthy.").wait_for()
-    ladder = page.locator("#ladder-webhooks li")
-    states = lambda: [row.get_attribute("data-state") for row in ladder.all()]  # noqa: E731
-    assert states() == ["not yet"] * 4 + ["unknown"]
+    assert states(page) == ["not yet"] * 4 + ["unknown"]
     rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC, instances=[instance.pk])
     page.get_by_text("It runs what it should, and serves.").wait_for()
-    assert states() == ["reached"] * 5
+    assert states(page) == ["reached"] * 5
     page.locator("#ladder-webhooks").get_by_text("olga").first.wait_for()
 
     running.kill()
     page.get_by_role("button", name="Probe now").click()
     page.get_by_text("It runs what it should, and does not serve.").wait_for()
-    assert states()[-1] == "stopped"
+    assert states(page)[-1] == "stopped"
