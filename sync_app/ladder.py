@@ -148,7 +148,7 @@ def _without_word(facts: Facts, name: str, last: Attempt | None) -> Rung:
     """Where the instance itself has said nothing since the last push that could be believed."""
     told = facts.told
     newest = facts.attempts[0] if facts.attempts else None
-    if last is not None and last is newest:
+    if last is not None and last is newest and not last.ran_already and not facts.seen_since(last):
         if last.state == DeliveryState.REJECTED:
             what = "It read the documents and refused them; what it ran before goes on."
             return Rung(

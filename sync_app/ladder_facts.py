@@ -146,5 +146,11 @@ class Facts:
         pushed = max((one.sent_at for one in self.attempts if one.sent_at), default=None)
         return self.fresh(self.told.at) and (pushed is None or (self.told.at or pushed) > pushed)
 
+    def seen_since(self, attempt: Attempt) -> bool:
+        """It reported this content after that push, lately or not: the push is no riddle any more, only old."""
+        report = self.report
+        seen = report is not None and self.wants(report.digest) and not self.fresh(report.seen_at)
+        return seen and report is not None and attempt.sent_at is not None and report.seen_at > attempt.sent_at
+
     def wants(self, digest: str) -> bool:
         return bool(digest) and protocol.same(self.wanted, digest)

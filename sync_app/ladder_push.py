@@ -79,6 +79,11 @@ def _last_sent(last: Attempt) -> Rung:
             next="Wait: it is read back first.",
         )
     if last.sent_at is not None:
+        if last.ran_already:
+            what = "It reported this content before the push left, which carries only what differs."
+            return rung(ELSEWHERE, what, at=last.sent_at)
+        if last.ran_already is None:
+            return rung(UNKNOWN, "A push left; whether this document was in it is not kept any more.", at=last.sent_at)
         return rung(REACHED, f"A push left, attempt {last.attempts}.", at=last.sent_at)
     if last.state == DeliveryState.VERIFIED:
         return rung(ELSEWHERE, "It ran this content already then. Nothing was sent.", at=last.finished_at)

@@ -160,6 +160,24 @@ def test_a_delivery_that_did_not_arrive_stops_at_its_rung_with_the_reason_and_wh
     ]
 
 
+def test_a_push_without_this_document_sent_it_nowhere_and_says_nothing_about_it() -> None:
+    """The other document was sent; this one had been there before, and is too old to believe now."""
+    old = replace(FACTS, report=replace(REPORT, since=ago(9000), seen_at=ago(500)), told=replace(TOLD, at=ago(500)))
+    for state in ("verified", "rejected", "unreachable"):
+        there = replace(old, attempts=(replace(SENT, state=state, ran_already=True, error="No."),))
+        assert states(there) == "not by us, unknown, unknown, unknown, not yet", state
+        assert "too old" in ladder.climb(there).rung("written").what
+    assert states(replace(old, attempts=(replace(SENT, ran_already=None),))).startswith("unknown, ")
+
+
+def test_a_push_that_was_seen_to_have_arrived_later_is_only_old() -> None:
+    later = NOW + timedelta(hours=1)
+    facts = sent("unreachable", error="No proof after 5 attempts.")
+    facts = replace(facts, now=later, report=Report(WANTED, since=ago(30), seen_at=ago(10)), told=TOLD)
+    assert states(facts) == "reached, unknown, unknown, unknown, not yet"
+    assert "too old" in ladder.climb(facts).rung("written").what
+
+
 def test_what_is_sent_again_may_have_arrived_before() -> None:
     again = sent("sending", attempts=5, finished_at=None)
     assert states(again) == "under way, unknown, unknown, not yet, not yet"
