@@ -264,6 +264,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": float(OBSERVE_SECONDS),
         "options": {"expires": float(OBSERVE_SECONDS)},
     },
+    "probe": {
+        "task": "sync_app.tasks.probe_due",
+        "schedule": float(OBSERVE_SECONDS),
+        "options": {"expires": float(OBSERVE_SECONDS)},
+    },
     "thin": {
         "task": "sync_app.tasks.thin_samples",
         "schedule": 3600.0,

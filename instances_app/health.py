@@ -65,6 +65,7 @@ RECORD = """
             THEN coalesce(found.certificate, i.certificate_until) END,
         info = CASE WHEN found.info - 'uptime_seconds' IS DISTINCT FROM i.info - 'uptime_seconds'
             THEN coalesce(found.info, i.info) ELSE i.info END,
+        info_at = CASE WHEN found.answered THEN %(at)s ELSE i.info_at END,
         token_refused_at = CASE WHEN found.answered THEN NULL
             WHEN found.refused THEN coalesce(i.token_refused_at, %(at)s) ELSE i.token_refused_at END,
         bucket_at = %(bucket)s,

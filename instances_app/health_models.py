@@ -38,6 +38,7 @@ class Checked(models.Model):
     certificate_until = models.DateTimeField(null=True)  # of the TLS certificate that it last showed
     token_refused_at = models.DateTimeField(null=True)  # 401 or 403: nothing is sent until the token changes
     info = models.JSONField(default=dict)  # the last instance-info answer, untrusted
+    info_at = models.DateTimeField(null=True)  # when it came
 
     # The sample that is being counted; a check in the next quarter of an hour makes it a row of CheckSample.
     bucket_at = models.DateTimeField(null=True)

@@ -27,6 +27,9 @@ from instances_app.health_models import CALLED, HOLDS, MISSES, SAID, Checked
 from instances_app.health_models import CheckSample as CheckSample
 from instances_app.health_models import Health as Health
 from instances_app.health_models import HealthTransition as HealthTransition
+from instances_app.probe_models import Probe as Probe
+from instances_app.probe_models import Served as Served
+from instances_app.probe_models import Service as Service
 from instances_app.rotation_models import Exchange as Exchange
 from instances_app.rotation_models import ExchangeState as ExchangeState
 from instances_app.rotation_models import Rotation as Rotation

@@ -90,10 +90,9 @@ def instance_export(request: ConsoleRequest, pk: int) -> HttpResponse:
     return _export(request, rows, target=found, what="timeline", asked={})
 
 
-def instance_context(request: ConsoleRequest, instance: Instance) -> dict[str, Any]:
+def instance_context(request: ConsoleRequest, instance: Instance, names: Names) -> dict[str, Any]:
     """What an instance's page shows of its past."""
     form = AtForm(request.GET.dict())
-    names = Names(instance.environment)
     stretches, older = seen.stretches(instance, newest=NEWEST)
     end = instance.retired_at or timezone.now()
     return {

@@ -22,6 +22,7 @@ from instances_app import rosters
 from instances_app.models import Environment, Instance
 from instances_app.shortcuts import get_environment
 from sync_app import fleet, history_export, tasks
+from sync_app.columns import Columns
 from sync_app.fleet_page import Filter
 
 BIGGEST = 1_000_000  # bytes of a file
@@ -48,9 +49,11 @@ class RosterForm(forms.Form):
 def fleet_export(request: ConsoleRequest, environment: str) -> HttpResponse:
     """The instances that the filter lets through, as CSV, without tokens. A POST: each export is an event."""
     found = get_environment(request.user, environment, needs="environment.view")
-    bundle, asked = documents.desired(found), Filter.of(request.POST)
+    bundle, asked, columns = documents.desired(found), Filter.of(request.POST), Columns.of(request.POST)
     glances = list(asked.matching(found, bundle).order_by("name"))
-    instances = Instance.objects.defer("token_sealed", "info").in_bulk([glance.pk for glance in glances])
+    few = Instance.objects.defer("token_sealed", "info").annotate(**columns.needed())
+    instances = few.in_bulk([glance.pk for glance in glances])
+    columns.fill(instances.values())
     rows = fleet.rows_of(glances, {one.pk: instances[one.pk] for one in glances if one.pk in instances}, bundle)
     with transaction.atomic():
         audit.record("fleet.exported", actor=request.user, target=found, number=len(rows), filter=asked.words())
@@ -67,10 +70,26 @@ def fleet_export(request: ConsoleRequest, environment: str) -> HttpResponse:
             "health_seen_at": row.instance.health_at,
             "last_delivery": row.delivery.state if row.delivery else None,
             "last_rollout": row.delivery.rollout.number if row.delivery else None,
+            **_chosen(row.instance, columns),
         }
         for row in rows
     ]
     return history_export.answer(table, shape="csv", file=f"{found.name}-{timezone.now():%Y%m%d-%H%M%S}", about={})
+
+
+def _chosen(instance: Instance, columns: Columns) -> history_export.Row:
+    """The columns of the page that a table has not anyway."""
+    found: history_export.Row = {}
+    if "agent" in columns:
+        found["agent"] = getattr(instance, "agent", "")
+    if "abilities" in columns:
+        found["abilities"] = " ".join(getattr(instance, "abilities", ()))
+    if "maintenance" in columns:
+        found["maintenance"] = instance.maintenance_reason if instance.in_maintenance else ""
+        found["maintenance_until"] = instance.maintenance_until if instance.in_maintenance else None
+    if "latency" in columns:
+        found["latency_ms"] = instance.latency_ms
+    return found | {f"label {key}": instance.labels.get(key, "") for key in columns.labels}
 
 
 @require_http_methods(["GET", "POST"])

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from console import live
 from instances_app import exchanges, health
-from instances_app.models import Instance
+from instances_app.models import Instance, Probe
 from sync_app import (
     checks,
     comparing,
@@ -23,6 +23,7 @@ from sync_app import (
     onboarding,
     push,
     rotation_turn,
+    serving,
     waves,
 )
 from sync_app.models import GOING, UNFINISHED, Delivery, Rollout
@@ -41,6 +42,20 @@ def push_batch(rollout_id: int) -> None:
         compare_wave.delay(rollout_id)
     elif (worked or step.opened) and step.delay is not None and step.delay <= settings.TICK_SECONDS:
         push_batch.apply_async((rollout_id,), countdown=step.delay)
+    if worked and Probe.objects.filter(environment__rollouts=rollout_id).exists():
+        probe_rollout.delay(rollout_id)
+
+
+@shared_task
+def probe_rollout(rollout_id: int) -> None:
+    """Ask the services whether they serve what has just been verified."""
+    serving.after(rollout_id)
+
+
+@shared_task
+def probe_due() -> None:
+    """Ask the services whose last answer is old enough."""
+    serving.turn()
 
 
 @shared_task

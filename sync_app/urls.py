@@ -6,6 +6,7 @@ from sync_app import (
     freeze_views,
     history_views,
     onboarding_views,
+    probe_views,
     publishing_views,
     rollout_views,
     roster_views,
@@ -60,6 +61,9 @@ urlpatterns = [
         "instances/<int:pk>/onboarding/now/", onboarding_views.instance_onboarding_now, name="instance-onboarding-now"
     ),
     path("instances/<int:pk>/", views.instance, name="instance"),
+    path("instances/<int:pk>/now/", views.instance_now, name="instance-now"),
+    path("instances/<int:pk>/probe/", probe_views.instance_probe, name="instance-probe"),
+    path("e/<slug:environment>/probe/", probe_views.probe, name="probe"),
     path("instances/<int:pk>/maintenance/", freeze_views.instance_maintenance, name="instance-maintenance"),
     path("instances/<int:pk>/import/", views.instance_import, name="instance-import"),
     path("instances/<int:pk>/history/export/", history_views.instance_export, name="instance-history-export"),

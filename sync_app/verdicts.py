@@ -13,6 +13,7 @@ from instances_app.client import Outcome, Pushed, Reply
 from sync_app.models import DeliveryState
 
 LONGEST_DELAY = 60.0
+AFTER_PUSH = "Read back after the push."  # all of it was answered with success; the ladder knows it by these words
 ONLY_READ = "Read back: it runs this bundle. It was only read, and the push of an older rollout may still arrive."
 OVERTAKEN = "It runs this, but the push of an older rollout may still arrive. Sent again once this one goes on."
 
@@ -103,7 +104,7 @@ def _says_error(reply: Reply) -> bool:
 
 def _evidence(pushed: Pushed, attempt: Attempt) -> str:
     if pushed.sent:
-        return "Read back after the push."
+        return AFTER_PUSH
     if attempt.sent_before:
         return "Read back: an earlier push had arrived. Not sent again."
     return "Read back: it ran this bundle already. Nothing was sent."

@@ -10,20 +10,19 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from configs_app import documents, imports
+from configs_app import imports
+from configs_app.naming import Names
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
-from instances_app import day
-from instances_app.models import is_fresh
 from instances_app.shortcuts import get_environment, get_instance
-from sync_app import fleet, fleet_page, rotation_page, saved_views, tasks
+from sync_app import fleet_page, instance_page, rotation_page, saved_views, tasks
+from sync_app.columns import Columns
 from sync_app.fleet_page import Filter
 from sync_app.history_views import instance_context
 from sync_app.models import Blocked, Rollout, SavedView
 
 HISTORY = 50
-CALLS = 20  # words an instance came to be called by
 
 
 @require_safe
@@ -40,14 +39,14 @@ def environment(request: ConsoleRequest, environment: str) -> HttpResponse:
 def view_save(request: ConsoleRequest, environment: str) -> HttpResponse:
     """Keep what the fleet page is filtered by, for oneself, and show it."""
     found = get_environment(request.user, environment, needs="environment.view")
-    asked = Filter.of(request.POST)
+    query = "&".join(filter(None, (Filter.of(request.POST).query, Columns.of(request.POST).query)))
     try:
-        view = saved_views.save(found, name=request.POST.get("name", ""), asked=asked, actor=request.user)
+        view = saved_views.save(found, name=request.POST.get("name", ""), query=query, actor=request.user)
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
         messages.success(request, f"The view “{view}” is kept. Only you see it.")
-    return redirect(f"{reverse('sync:environment', args=[found.name])}?{asked.query}")
+    return redirect(f"{reverse('sync:environment', args=[found.name])}?{query}")
 
 
 @require_POST
@@ -110,29 +109,24 @@ def rollout_list(request: ConsoleRequest, environment: str) -> HttpResponse:
 
 @require_safe
 def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
-    """One instance: desired against reported, and how we know."""
+    """One instance: is it right, what stopped it if not, and what to do."""
     found = get_instance(request.user, pk, needs="environment.view")
-    bundle = documents.desired(found.environment)
-    (row,) = fleet.rows_for([found], bundle)
-    observed = {o.kind: o for o in found.observations.filter(until=None)}
-    wanted = bundle.digests() if bundle else {}
+    names = Names(found.environment)
     context = {
-        "instance": found,
-        "environment": found.environment,
-        "may": access.verbs(request.user, found.environment),
-        "bundle": bundle,
-        "row": row,
-        "proof": [
-            (kind, wanted.get(kind), seen, seen is not None and is_fresh(seen.seen_at))
-            for kind in sorted({*wanted, *observed}, reverse=True)
-            for seen in [observed.get(kind)]
-        ],
-        "day": day.of(found),
-        "transitions": found.transitions.all()[:CALLS],
-        "deliveries": found.deliveries.select_related("rollout").order_by("-pk")[:HISTORY],
-        **instance_context(request, found),
+        **instance_page.now(found, request.user, names),
+        **instance_page.past(found, before=whole(request.GET.get("before", ""))),
+        **instance_context(request, found, names),
     }
     return render(request, "sync_app/instance.html", context, status=200 if context["at_form"].is_valid() else 422)
+
+
+@require_safe
+def instance_now(request: ConsoleRequest, pk: int) -> HttpResponse:
+    """The live part of an instance's page."""
+    found = get_instance(request.user, pk, needs="environment.view")
+    return render(
+        request, "sync_app/_instance_now.html", instance_page.now(found, request.user, Names(found.environment))
+    )
 
 
 @require_POST

@@ -16,13 +16,15 @@ register = template.Library()
 
 TONES = {  # the shape and colour of every word that a state can be
     "good": "in sync|healthy|verified|succeeded|approved|published|added|low|on|known|resolved|met|passed|ready|"
-    "open now|old dropped",
-    "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit|unfit",
+    "open now|old dropped|reached|serving|right",
+    "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit|unfit|"
+    "answers wrongly|no answer|not right",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
     "outdated|drained|held|gone|flapping|in force|by hand",
-    "busy": "sending|running|proposed|changing|at its gate|asking|new|changed|giving|given|proven|dropping|stopping",
+    "busy": "sending|running|proposed|changing|at its gate|asking|new|changed|giving|given|proven|dropping|stopping|"
+    "under way",
     "doubt": "unknown|late",
-    "idle": "pending|draft|note|not yet|not open|cannot be asked|unchanged|waiting",
+    "idle": "pending|draft|note|not yet|not open|cannot be asked|unchanged|waiting|not by us|not told|not set up",
     "ended": "superseded|cancelled|skipped|in maintenance|withdrawn|retired|expired|closed|ended|never opened|"
     "not asked|finished|ignored|snoozed|given up|not begun|monitored only|not used",
 }

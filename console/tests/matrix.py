@@ -161,6 +161,10 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "sync:instance-onboarding"): DO_WORK,  # with nothing to do: says so
     ("GET", "sync:instance-onboarding-now"): WORK,
     ("GET", "sync:instance"): READ,
+    ("GET", "sync:instance-now"): READ,
+    ("POST", "sync:instance-probe"): DO_CHECK,
+    ("GET", "sync:probe"): ADMINS,
+    ("POST", "sync:probe"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
     ("POST", "sync:instance-import"): DO_WORK,
     ("GET", "sync:publish"): WORK,
     ("GET", "sync:change-dry-run"): READ,

@@ -155,6 +155,7 @@ def which(name: str) -> str | None:
         "sync:view-remove": "view",
         "sync:roster": "environment",
         "sync:waves": "environment",
+        "sync:probe": "environment",
         "sync:blocked-lift": "blocked",
         "sync:rollouts": "environment",
         "sync:freezes": "environment",

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from console.sealing import seal
 from instances_app.health import BUCKET_SECONDS
-from instances_app.models import CheckSample, Environment, Instance
+from instances_app.models import CheckSample, Environment, Instance, Probe, Served
 from sync_app.bench import fleet, stage
 from sync_app.models import CheckRound
 
@@ -32,6 +32,7 @@ class Setting:
     interval: int  # seconds between two checks of an instance
     seconds: int  # how long is measured, after a first interval in which everybody is new
     hang: float = 0.0
+    probe: int = 0  # with every so manyth check the service is asked, too; 0: never
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class Counted:
 def measure(setting: Setting, folder: Path, *, say: Callable[[str], None]) -> dict[str, Any]:
     """The figures; nothing but the caller's scratch database and Redis is touched."""
     port = stage.free_port()
-    _fill(setting.instances, port)
+    _fill(setting.instances, port, probe=setting.probe)
     speed = {"CONSOLE_OBSERVE_SECONDS": str(setting.interval)}
     with (
         stage.fleet(setting.instances, port, hang_checks=setting.hang),
@@ -72,6 +73,7 @@ def measure(setting: Setting, folder: Path, *, say: Callable[[str], None]) -> di
                 counted.answered += found.answered
                 counted.late += found.late
         cpu = stage.cpu_seconds(process) - cpu
+        probed = Served.objects.filter(at__gt=timezone.now() - timedelta(seconds=spent)).count()
         others = sum(_inserted()[table] - rows[table] for table in TABLES[:2])
         memory = stage.peak_mb(process)
     return {
@@ -86,12 +88,17 @@ def measure(setting: Setting, folder: Path, *, say: Callable[[str], None]) -> di
         "answered_percent": round(100 * counted.answered / max(counted.asked, 1), 2),
         "late_percent": round(100 * counted.late / max(counted.asked, 1), 3),
         "hang_percent": setting.hang,
+        **({"probed_per_s": round(probed / spent, 1)} if setting.probe else {}),
         **_growth(setting, other_rows=round(others * DAY / spent)),
     }
 
 
-def _fill(instances: int, port: int) -> None:
+def _fill(instances: int, port: int, *, probe: int) -> None:
     environment, token = Environment.objects.create(name="bench"), seal(TOKEN)
+    if probe:
+        now = timezone.now()
+        asked = {"path": "/health", "statuses": "200", "every": probe, "version": 1, "changed_at": now}
+        Probe.objects.create(environment=environment, **asked)
     Instance.objects.bulk_create(
         (
             Instance(

@@ -221,3 +221,81 @@ def test_a_view_is_kept_under_a_name_for_oneself_and_is_this_filter_again() -> N
     assert other.post(remove).status_code == 404
     assert client.post(remove).status_code == 302
     assert not SavedView.objects.exists()
+
+
+def headings(body: str) -> list[str]:
+    return re.findall(r"<th>([^<]*)</th>", body)
+
+
+def test_maintenance_is_a_counter_that_is_a_filter_beside_the_others() -> None:
+    cast = fleet(6)
+    since = {"maintenance_since": timezone.now(), "maintenance_by": cast.olga, "maintenance_reason": "a new disk"}
+    Instance.objects.filter(name__in=["i001", "i002"]).update(**since)
+    Instance.objects.filter(name="i003").update(
+        **since, maintenance_until=timezone.now() - timedelta(minutes=1)
+    )  # over
+    Instance.objects.filter(name="i002").update(health="down", health_called="down")
+    body = page(cast.victor)
+    assert counter(body, "maintenance-yes") == 2
+    assert 'href="?maintenance=yes"' in body
+    body = page(cast.victor, "?maintenance=yes")
+    assert names(body) == ["i001", "i002"]
+    expected = {"config-all": 2, "health-down": 1, "health-healthy": 1, "maintenance-yes": 2}
+    assert {element: counter(body, element) for element in expected} == expected
+    assert 'name="maintenance" value="yes"' in body  # what is typed, exported or done to all keeps it
+    assert names(page(cast.victor, "?maintenance=yes&health=down")) == ["i002"]
+    assert counter(page(cast.victor, "?health=down"), "maintenance-yes") == 1
+    assert names(page(cast.victor, "?maintenance=no&q=i00")) == [f"i00{index}" for index in range(6)]
+    assert "maintenance=yes" in live_address(page(cast.victor, "?maintenance=yes"))
+
+
+def test_columns_are_chosen_in_the_address_and_kept_in_views_pages_and_live_answers() -> None:
+    cast = fleet(3)
+    info = {"agent_version": "1.2.3", "capabilities": ["batch", "read_only", 7], "secret": "x"}
+    Instance.objects.update(info=info, latency_ms=1234)
+    usual = page(cast.victor)
+    assert headings(usual) == ["Config", "Health", "Last delivery"]
+    query = "?column=latency&column=agent&column=abilities&column=nonsense"
+    query += "&label_column=region&label_column=&label_column=%00"
+    body = page(cast.victor, query)
+    assert headings(body) == ["Agent", "Can", "Answers in", "region"]
+    for shown in ("1.2.3", ">read only</span> batch", "1,234 ms", 'instances with this label">eu-west</a>'):
+        assert shown in body, shown
+    assert "region=eu-west</a>" not in body  # it has a column of its own
+    asked = live_address(body)
+    Instance.objects.filter(name="i001").update(latency_ms=99)
+    answer = page(cast.victor, asked)
+    assert names(answer) == ["i001"]
+    assert "99 ms" in answer
+    assert names(page(cast.victor, live_address(usual))) == []  # nobody who does not see it is sent it
+
+    client = Client()
+    client.force_login(cast.victor)
+    chosen = {"name": "Agents", "column": ["agent", "config"], "label_column": "region", "maintenance": "yes"}
+    saved = client.post(reverse("sync:view-save", args=["staging"]), chosen)
+    assert saved["Location"] == "/e/staging/?maintenance=yes&column=config&column=agent&label_column=region"
+    assert "Remove the view Agents" in page(cast.victor, saved["Location"])
+    rows = client.post(
+        reverse("sync:fleet-export", args=["staging"]), {"column": ["agent", "latency"], "label_column": "region"}
+    )
+    head, first, *_ = rows.content.decode().splitlines()
+    assert head.endswith("agent,latency_ms,label region")
+    assert first.endswith("1.2.3,1234,eu-west")
+
+
+def test_whatever_an_instance_says_of_itself_a_column_is_drawn() -> None:
+    cast = fleet(5)
+    odd = [
+        {"agent_version": {"a": 1}, "capabilities": "read"},
+        {"agent_version": "<b>" + "9" * 500},
+        [],
+        "x",
+        {"capabilities": [[], None]},
+    ]
+    for number, info in enumerate(odd):
+        Instance.objects.filter(name=f"i00{number}").update(info=info)
+    client = Client()
+    client.force_login(cast.victor)
+    raw = client.get("/e/staging/?column=agent&column=abilities").content.decode()
+    assert "<b>9" not in raw
+    assert "9" * 41 not in raw

@@ -98,7 +98,7 @@ def test_an_instances_page_says_that_an_old_report_proves_nothing() -> None:
     page = Client()
     page.force_login(cast.victor)
     address = reverse("sync:instance", args=[Instance.objects.get().pk])
-    words = "Too old to believe"
+    words = ", too old to believe"
     assert words not in page.get(address).content.decode()
     Observation.objects.update(seen_at=timezone.now() - timedelta(hours=1))
     assert page.get(address).content.decode().count(words) == 2

@@ -22,10 +22,12 @@ class Command(BaseCommand):
         parser.add_argument("--interval", type=int, default=30, help="seconds between two checks of an instance")
         parser.add_argument("--seconds", type=int, default=120, help="how long is measured")
         parser.add_argument("--hang", type=float, default=0.0, metavar="PERCENT", help="never answer a check")
+        parser.add_argument("--probe", type=int, default=0, metavar="CHECKS", help="ask services, too, every so often")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        setting = checking.Setting(options["instances"], options["interval"], options["seconds"], options["hang"])
+        names = ("instances", "interval", "seconds", "hang", "probe")
+        setting = checking.Setting(**{name: options[name] for name in names})
         with (
             tempfile.TemporaryDirectory(prefix="bench-") as folder,
             scratch_database.made(),
