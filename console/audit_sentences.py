@@ -45,6 +45,7 @@ SENTENCES = {
     "environment.check_requested": "asked every instance of {target} what it runs",
     "environment.loosened": "loosened the rules of {target}: {before} → {after}",
     "environment.self_heal_changed": "changed self-heal of {target}: {before} → {after}",
+    "environment.transport_changed": "changed the transport of {target}: {before} → {after}",
     "environment.plan_changed": "changed the rollout plan of {target}",
     "finding.accepted": "accepted findings ({accepted}): {reason}",
     "finding.acceptance_ended": "took back the acceptance of {findings}",

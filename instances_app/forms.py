@@ -19,7 +19,9 @@ class EnvironmentForm(forms.Form):
         "final. Example: production-eu",
     )
     protected = forms.BooleanField(
-        required=False, help_text="Changes need another person's approval before they are published."
+        required=False,
+        help_text="Changes need another person's approval before they are published. Instances are reached over "
+        "https:// only, unless its settings allow plain http.",
     )
 
 

@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from console import sealing
 from console.models import User
-from instances_app.client import Target
+from instances_app import certificates
+from instances_app.client import Target, Way
 from instances_app.discovery_models import DiscoverySource as DiscoverySource
 from instances_app.discovery_models import FoundInstance as FoundInstance
 from instances_app.discovery_models import FoundState as FoundState
@@ -27,6 +28,8 @@ from instances_app.health_models import CALLED, HOLDS, MISSES, SAID, Checked
 from instances_app.health_models import CheckSample as CheckSample
 from instances_app.health_models import Health as Health
 from instances_app.health_models import HealthTransition as HealthTransition
+from instances_app.transport_models import EnvironmentTrust as EnvironmentTrust
+from instances_app.transport_models import way
 
 MOST_APPROVALS = 5
 
@@ -73,6 +76,9 @@ class Environment(models.Model):
     self_heal = models.BooleanField(default=False)
     heals_per_instance = models.PositiveSmallIntegerField(default=3)  # repairs of one instance in 24 hours
     heals_per_hour = models.PositiveSmallIntegerField(default=10)  # repairs in the whole environment in one hour
+    # How its instances may be reached; `instances_app.transport` changes it.
+    plain_http = models.BooleanField(default=True)
+    trust = models.ForeignKey(EnvironmentTrust, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = EnvironmentQuerySet.as_manager()
@@ -91,6 +97,10 @@ class Environment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def way(self) -> Way:
+        return way(plain_http=self.plain_http, trust_id=self.trust_id)
 
 
 class LateReview(models.Model):
@@ -199,7 +209,8 @@ class Instance(Checked):
 
     @property
     def target(self) -> Target:
-        return Target(base_url=self.base_url, token=sealing.unseal(self.token_sealed))
+        """Where many are asked, fetch `environment` with them."""
+        return Target(base_url=self.base_url, token=sealing.unseal(self.token_sealed), way=self.environment.way)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -235,16 +246,7 @@ class Instance(Checked):
     @property
     def certificate_note(self) -> str:
         """That the certificate it showed ends soon, or has ended; else nothing."""
-        if self.certificate_until is None:
-            return ""
-        days = (self.certificate_until - timezone.now()) / timedelta(days=1)
-        if days > settings.CERTIFICATE_DAYS:
-            return ""
-        on = f"{self.certificate_until:%Y-%m-%d %H:%M} UTC"
-        if days < 0:
-            return f"Its certificate ended {on}."
-        left = f"in {days:.0f} days" if days >= 2 else f"in {days * 24:.0f} hours"
-        return f"Its certificate ends {left}, {on}."
+        return certificates.ending(self.certificate_until, "Its certificate")
 
     @property
     def in_maintenance(self) -> bool:

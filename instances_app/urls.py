@@ -1,11 +1,12 @@
 from django.urls import path
 
-from instances_app import discovery_views, joining_views, settings_views, views
+from instances_app import discovery_views, joining_views, settings_views, transport_views, views
 
 app_name = "instances"
 urlpatterns = [
     path("environments/new/", views.environment_new, name="environment-new"),
     path("e/<slug:environment>/settings/", settings_views.environment_settings, name="environment-settings"),
+    path("e/<slug:environment>/transport/", transport_views.transport, name="transport"),
     path("e/<slug:environment>/discovery/", discovery_views.source_list, name="sources"),
     path("e/<slug:environment>/discovery/new/<slug:kind>/", discovery_views.source_new, name="source-new"),
     path("discovery/<int:pk>/", discovery_views.source, name="source"),

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
+from django.db.models import prefetch_related_objects
 
 from console import live, sealing
 from instances_app import observations
 from instances_app.client import Fleet, Look, Looked, Outcome, Target
 from instances_app.models import Instance
+from instances_app.transport_models import way
 from sync_app import heartbeat, schedule
 
 FLUSH_SECONDS = 0.25
@@ -35,6 +37,7 @@ def run(environment_id: int) -> int:
 def ask(instances: Iterable[Instance], heard: Counter[int] | None = None) -> int:
     """Look at these, and keep the answers. How many were asked; `heard` counts who answered, by environment."""
     waiting = list(instances)
+    prefetch_related_objects(waiting, "environment")
     environment_of = {instance.pk: instance.environment_id for instance in waiting}
     waiting.reverse()
     asked = answered = 0
@@ -127,8 +130,10 @@ def _submit(fleet: Fleet, checks: Sequence[tuple[float, int]], books: _Round, no
         return 0
     rows = Instance.objects.active().filter(pk__in=[pk for _, pk in checks])
     targets = {
-        pk: Target(base_url, sealing.unseal(token))
-        for pk, base_url, token in rows.values_list("pk", "base_url", "token_sealed")
+        pk: Target(base_url, sealing.unseal(token), way=way(plain_http=plain_http, trust_id=trust))
+        for pk, base_url, token, plain_http, trust in rows.values_list(
+            "pk", "base_url", "token_sealed", "environment__plain_http", "environment__trust"
+        )
     }
     looks = []
     for at, pk in checks:

@@ -17,9 +17,11 @@ register = template.Library()
 TONES = {  # the shape and colour of every word that a state can be
     "good": "in sync|healthy|verified|succeeded|approved|published|added|low|on|known|resolved|met|passed|ready|"
     "open now",
-    "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit|unfit",
+    "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit|unfit|"
+    "has ended|another instance",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
-    "outdated|drained|held|gone|flapping|in force",
+    "outdated|drained|held|gone|flapping|in force|"
+    "ends soon|same identity",
     "busy": "sending|running|proposed|changing|at its gate|asking|new|changed",
     "doubt": "unknown|late",
     "idle": "pending|draft|note|not yet|not open|cannot be asked|unchanged",

@@ -56,6 +56,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "instances:environment-new"): (403, 403, 403, 403, 403, 403, 302),
     ("GET", "instances:environment-settings"): (403, 403, 403, 200, 403, 404, 302),
     ("POST", "instances:environment-settings"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
+    ("GET", "instances:transport"): ADMINS,
+    ("POST", "instances:transport"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
     ("GET", "instances:sources"): READ,
     ("GET", "instances:source"): READ,
     ("GET", "instances:source-new"): ADMINS,

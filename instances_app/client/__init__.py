@@ -10,6 +10,7 @@ from instances_app.client.dry import DryPush, DryPushed
 from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed, Result, Sample, Sampled, Undrain, Undrained
 from instances_app.client.replies import Outcome, Reply, Target
 from instances_app.client.single import document, info, versions
+from instances_app.client.tls import Trust, Way
 
 __all__ = [
     "Drain",
@@ -27,8 +28,10 @@ __all__ = [
     "Sampled",
     "Stop",
     "Target",
+    "Trust",
     "Undrain",
     "Undrained",
+    "Way",
     "document",
     "info",
     "undrained",

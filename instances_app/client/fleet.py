@@ -15,7 +15,7 @@ import resource
 import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -196,7 +196,7 @@ class Fleet:
         self._results.put(Undrained(job.key, reply))
 
     async def _sample(self, job: Sample) -> None:
-        with self._line(Target(job.target.base_url, token="")) as line:
+        with self._line(replace(job.target, token="")) as line:
             health = await line.request("GET", "/health")
             stats = await line.request("GET", "/stats", last=True, limit=replies.STATS_LIMIT)
         self._results.put(Sampled(job.key, health, stats))

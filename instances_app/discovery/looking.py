@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
@@ -176,7 +176,12 @@ def _compare(source: DiscoverySource, answer: Answer) -> Difference:
         base_url: Managed(pk, environment == source.environment_id)
         for pk, base_url, environment in active.values_list("pk", "base_url", "environment_id")
     }
-    return difference.compare(answer.entries, known=known, managed=managed)
+    environment = Environment.objects.get(pk=source.environment_id)  # as it is now: its rules decide, not the source
+    entries = [
+        entry if entry.reason else replace(entry, reason=registry.plain_refusal(environment, entry.base_url))
+        for entry in answer.entries
+    ]
+    return difference.compare(entries, known=known, managed=managed)
 
 
 def _keep(source: DiscoverySource, now: Difference) -> None:
