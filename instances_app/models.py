@@ -16,7 +16,7 @@ from django.utils import timezone
 from console import sealing
 from console.models import User
 from instances_app import certificates
-from instances_app.client import Target, Way
+from instances_app.client import Target, Way, places
 from instances_app.discovery_models import DiscoverySource as DiscoverySource
 from instances_app.discovery_models import FoundInstance as FoundInstance
 from instances_app.discovery_models import FoundState as FoundState
@@ -167,7 +167,7 @@ class Instance(Checked):
     retired_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
-    moved_at = models.DateTimeField(null=True, blank=True)  # to another address; what was proven before was elsewhere
+    moved_at = models.DateTimeField(null=True, blank=True)  # to another address or place; proofs before were elsewhere
 
     # Left out of rollouts, gates and alarms, until then or until somebody ends it; `sync_app/maintenance.py` does both.
     maintenance_since = models.DateTimeField(null=True, blank=True)
@@ -189,6 +189,11 @@ class Instance(Checked):
             models.CheckConstraint(condition=Q(health__in=SAID), name="instance_health_known"),
             models.CheckConstraint(condition=Q(health_called__in=CALLED), name="instance_health_called_known"),
             models.CheckConstraint(
+                condition=Q(stranger="", stranger_at=None)
+                | ~Q(stranger="") & ~Q(identity="") & Q(stranger_at__isnull=False),
+                name="instance_stranger_for_a_pinned_place",
+            ),
+            models.CheckConstraint(
                 condition=Q(maintenance_since=None, maintenance_until=None, maintenance_by=None, maintenance_reason="")
                 | Q(maintenance_since__isnull=False, maintenance_by__isnull=False) & ~Q(maintenance_reason=""),
                 name="instance_maintenance_has_reason",
@@ -200,8 +205,11 @@ class Instance(Checked):
         ]
         indexes = [
             models.Index(
+                fields=["identity"], condition=Q(retired_at=None) & ~Q(identity=""), name="instance_by_identity"
+            ),
+            models.Index(
                 fields=["environment"], condition=Q(maintenance_since__isnull=False), name="instance_in_maintenance"
-            )
+            ),
         ]
 
     def __str__(self) -> str:
@@ -210,7 +218,12 @@ class Instance(Checked):
     @property
     def target(self) -> Target:
         """Where many are asked, fetch `environment` with them."""
-        return Target(base_url=self.base_url, token=sealing.unseal(self.token_sealed), way=self.environment.way)
+        return Target(
+            base_url=self.base_url,
+            token=sealing.unseal(self.token_sealed),
+            way=self.environment.way,
+            identity=self.identity,
+        )
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -247,6 +260,11 @@ class Instance(Checked):
     def certificate_note(self) -> str:
         """That the certificate it showed ends soon, or has ended; else nothing."""
         return certificates.ending(self.certificate_until, "Its certificate")
+
+    @property
+    def stranger_note(self) -> str:
+        """Who answers at its address instead; else nothing."""
+        return places.words(self.identity, self.stranger) if self.stranger else ""
 
     @property
     def in_maintenance(self) -> bool:

@@ -136,6 +136,10 @@ def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, s
         instance.name, instance.base_url, instance.labels = name.strip(), address, dict(labels)
         if instance.base_url != before["base_url"]:
             instance.moved_at = timezone.now()
+            instance.stranger, instance.stranger_at = (
+                "",
+                None,
+            )  # who answers at the new one is asked with the next check
         if token.strip():
             instance.token_sealed, instance.token_refused_at = seal(token.strip()), None
         return _save(instance, "instance.changed", before=before, token_changed=bool(token.strip()))
@@ -165,8 +169,9 @@ def check(instance: Instance, *, actor: User) -> Instance:
     look = client.Looked(key=instance.pk, versions=client.versions(target), info=client.info(target))
     with transaction.atomic():
         observations.record_looks([look])
-        audit.record("instance.checked", actor=actor, target=instance, outcome=str(look.versions.outcome))
-    instance.refresh_from_db()
+        instance.refresh_from_db()
+        outcome = "another instance answers" if instance.stranger else str(look.versions.outcome)
+        audit.record("instance.checked", actor=actor, target=instance, outcome=outcome)
     return instance
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from instances_app import discovery_views, joining_views, settings_views, transport_views, views
+from instances_app import discovery_views, identity_views, joining_views, settings_views, transport_views, views
 
 app_name = "instances"
 urlpatterns = [
@@ -20,5 +20,6 @@ urlpatterns = [
     path("e/<slug:environment>/instances/new/", views.instance_new, name="instance-new"),
     path("instances/<int:pk>/edit/", views.instance_edit, name="instance-edit"),
     path("instances/<int:pk>/retire/", views.instance_retire, name="instance-retire"),
+    path("instances/<int:pk>/identity/", identity_views.instance_identity, name="instance-identity"),
     path("instances/<int:pk>/check/", views.instance_check, name="instance-check"),
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from django.db.models import Count, F, Value
+from django.db.models import Count, Exists, F, OuterRef, Value
 from django.db.models.functions import Lower
 from django.http import QueryDict
 from django.utils import timezone
@@ -154,7 +154,11 @@ def chosen(environment: Environment, sent: QueryDict) -> set[int]:
 
 
 def _rows(found: list[Any], bundle: Bundle | None) -> list[Row]:
-    few = Instance.objects.defer("token_sealed", "info").annotate(draining=F("info__draining"))
+    twins = (
+        Instance.objects.active().filter(identity=OuterRef("identity")).exclude(identity="").exclude(pk=OuterRef("pk"))
+    )
+    few = Instance.objects.defer("token_sealed", "info")
+    few = few.annotate(draining=F("info__draining"), twin=Exists(twins))
     instances = few.in_bulk([glance.pk for glance in found])
     in_order = {glance.pk: instances[glance.pk] for glance in found if glance.pk in instances}
     return fleet.rows_of(found, in_order, bundle)
@@ -174,6 +178,8 @@ def _marks(rows: list[Row]) -> dict[str, tuple[object, ...]]:
             row.instance.health_at,
             row.instance.health_detail,
             row.instance.token_refused_at,
+            row.instance.stranger,
+            getattr(row.instance, "twin", None),
             row.instance.in_maintenance,
             getattr(row.instance, "draining", None),
             (row.delivery.pk, row.delivery.state, row.delivery.changed_at) if row.delivery else None,

@@ -14,8 +14,8 @@ from configs_app import documents, imports
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
-from instances_app import day
-from instances_app.models import is_fresh
+from instances_app import day, identity
+from instances_app.models import Instance, is_fresh
 from instances_app.shortcuts import get_environment, get_instance
 from sync_app import fleet, fleet_page, saved_views, tasks
 from sync_app.fleet_page import Filter
@@ -127,6 +127,7 @@ def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
             for seen in [observed.get(kind)]
         ],
         "day": day.of(found),
+        "twins": _twins(found),
         "transitions": found.transitions.all()[:CALLS],
         "deliveries": found.deliveries.select_related("rollout").order_by("-pk")[:HISTORY],
         **instance_context(request, found),
@@ -144,3 +145,10 @@ def instance_import(request: ConsoleRequest, pk: int) -> HttpResponse:
         messages.error(request, str(refusal))
         return redirect("sync:instance", pk)
     return redirect("configs:import-preview", held.pk)
+
+
+def _twins(instance: Instance) -> list[str]:
+    """Names of those with its identity; of other environments nobody here need know more than that."""
+    found = identity.twins(instance).order_by("name").values_list("name", "environment_id")
+    here = [name for name, environment_id in found if environment_id == instance.environment_id]
+    return here + ["an instance of another environment"] * any(one != instance.environment_id for _, one in found)

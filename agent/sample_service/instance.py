@@ -31,6 +31,7 @@ def build(folder: Path, *, name: str, tokens: Sequence[str], environ: Mapping[st
         version="sample",
         allow_empty=environ.get("SAMPLE_ALLOW_EMPTY") == "1",
         state_folder=environ.get("SAMPLE_STATE") or None,
+        lasting={"1": True, "0": False}.get(environ.get("SAMPLE_LASTING", "")),
         **_rates(environ.get("SAMPLE_RATE", "")),
     )
     for kind in ("webhooks", "connections"):

@@ -74,6 +74,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "instances:instance-edit"): WORK,
     ("GET", "instances:instance-retire"): WORK,
     ("POST", "instances:instance-retire"): DO_WORK,
+    ("GET", "instances:instance-identity"): WORK,
+    ("POST", "instances:instance-identity"): (403, 422, 403, 422, 403, 404, 302),  # the expected one answers
     ("POST", "instances:instance-check"): DO_CHECK,
     ("GET", "configs:schema"): SIGNED_IN,
     ("GET", "configs:document"): READ,

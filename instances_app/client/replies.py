@@ -48,6 +48,7 @@ class Target:
     base_url: str
     token: str = field(repr=False)
     way: Way = field(kw_only=True)
+    identity: str = ""  # of the place that is meant; empty: whoever answers there
 
     def url(self, path: str) -> str:
         return f"{self.base_url}/admin/{path}"

@@ -14,7 +14,7 @@ import httpx
 
 from console import __version__
 from instances_app.addresses import is_forbidden
-from instances_app.client import replies, tls
+from instances_app.client import places, replies, tls
 from instances_app.client.replies import Outcome, Reply, Target, silent
 
 CONNECT_SECONDS = 2.0
@@ -37,7 +37,11 @@ def versions(target: Target) -> Reply:
 
 
 def document(target: Target, kind: str) -> Reply:
-    """GET /admin/config: the document as the instance has it on disk, in `text`."""
+    """GET /admin/config: the document as the instance has it on disk, in `text`. Of the place that is meant only."""
+    if target.identity:
+        reply = places.held_against(target.identity, versions(target))
+        if reply.outcome != Outcome.OK:
+            return reply
     return _get(target, f"config?type={kind}", limit=replies.DOCUMENT_LIMIT, whole=True)
 
 

@@ -1,4 +1,7 @@
-"""How instances are reached. Environments that exist go on allowing plain http, so that nothing breaks."""
+"""How instances are reached, and which place each is.
+
+Environments that exist go on allowing plain http, so that nothing breaks; nothing is pinned before the next check.
+"""
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
@@ -48,8 +51,24 @@ END $$;
 CREATE TRIGGER instance_over_tls BEFORE INSERT OR UPDATE OF base_url, environment_id ON instances_app_instance
     FOR EACH ROW WHEN (NEW.base_url LIKE 'http:%' AND NEW.retired_at IS NULL)
     EXECUTE FUNCTION instances_app_refuse_plain_http();
+
+CREATE FUNCTION instances_app_refuse_quiet_place() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM instances_app_environment e WHERE e.id = NEW.environment_id AND e.protected)
+       AND NOT EXISTS (SELECT 1 FROM instances_app_latereview r
+                       WHERE r.environment_id = NEW.environment_id AND r.cause = 'rules' AND r.closed_at IS NULL) THEN
+        RAISE EXCEPTION 'another place is pinned in a protected environment only beside an open late review'
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER instance_pinned_aloud BEFORE UPDATE OF identity ON instances_app_instance
+    FOR EACH ROW WHEN (OLD.identity <> '' AND NEW.identity <> OLD.identity)
+    EXECUTE FUNCTION instances_app_refuse_quiet_place();
 """
 BACK = """
+DROP TRIGGER instance_pinned_aloud ON instances_app_instance;
+DROP FUNCTION instances_app_refuse_quiet_place();
 DROP TRIGGER instance_over_tls ON instances_app_instance;
 DROP FUNCTION instances_app_refuse_plain_http();
 DROP TRIGGER environment_transport_aloud ON instances_app_environment;
@@ -114,6 +133,34 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="+",
                 to="instances_app.environmenttrust",
+            ),
+        ),
+        migrations.AddField(
+            model_name="instance", name="identity", field=models.CharField(blank=True, max_length=64)
+        ),
+        migrations.AddField(model_name="instance", name="identity_at", field=models.DateTimeField(null=True)),
+        migrations.AddField(
+            model_name="instance", name="stranger", field=models.CharField(blank=True, max_length=64)
+        ),
+        migrations.AddField(model_name="instance", name="stranger_at", field=models.DateTimeField(null=True)),
+        migrations.AddConstraint(
+            model_name="instance",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("stranger", ""), ("stranger_at", None))
+                | models.Q(
+                    models.Q(("stranger", ""), _negated=True),
+                    models.Q(("identity", ""), _negated=True),
+                    ("stranger_at__isnull", False),
+                ),
+                name="instance_stranger_for_a_pinned_place",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="instance",
+            index=models.Index(
+                condition=models.Q(("retired_at", None), models.Q(("identity", ""), _negated=True)),
+                fields=["identity"],
+                name="instance_by_identity",
             ),
         ),
         migrations.RunSQL(FORWARD, BACK),
