@@ -12,6 +12,13 @@ from instances_app.models import Instance
 LABEL = re.compile(r"\A[A-Za-z][\w.-]{0,39}=[\w.:/ -]{0,80}\Z")
 
 
+class SecretArea(forms.Textarea):
+    """Never filled in again."""
+
+    def format_value(self, value: Any) -> str | None:
+        return None
+
+
 class EnvironmentForm(forms.Form):
     name = forms.CharField(
         max_length=40,

@@ -7,19 +7,13 @@ from typing import Any
 from django import forms
 
 from instances_app.certificates import LONGEST
+from instances_app.forms import SecretArea
 
 PLAIN = (("no", "https:// only"), ("yes", "https:// and plain http://"))
 REASON = "Needed in a protected environment. That opens a review, which somebody else has to close."
 
 
 TYPED = {"rows": 5, "spellcheck": "false", "autocomplete": "off"}
-
-
-class SecretArea(forms.Textarea):
-    """Never filled in again."""
-
-    def format_value(self, value: Any) -> str | None:
-        return None
 
 
 def _pem(*, label: str, help_text: str, widget: type[forms.Textarea] = forms.Textarea) -> forms.CharField:
