@@ -163,5 +163,6 @@ class Migration(migrations.Migration):
                 name="instance_by_identity",
             ),
         ),
+        migrations.AddField(model_name="discoverysource", name="index", field=models.BigIntegerField(default=0)),
         migrations.RunSQL(FORWARD, BACK),
     ]
