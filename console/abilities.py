@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WORDS = {
     "environment.view": "see fleet, documents (secrets masked) and history",
-    "environment.change": "change its rules, give and take roles",
+    "environment.change": "change its rules and its transport, give and take roles",
     "freeze.set": "set freezes and maintenance windows",
     "freeze.lift": "lift a freeze before its end",
     "audit.view": "read its audit trail",

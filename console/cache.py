@@ -28,6 +28,9 @@ class Cache(RedisCache):
     def set(self, key: Any, value: Any, timeout: Any = None, version: Any = None) -> None:
         self._forgive(None, lambda: super(Cache, self).set(key, value, timeout, version))
 
+    def incr(self, key: Any, delta: int = 1, version: Any = None) -> int:
+        return int(self._forgive(delta, lambda: super(Cache, self).incr(key, delta, version)))
+
     def delete(self, key: Any, version: Any = None) -> bool:
         return bool(self._forgive(False, lambda: super(Cache, self).delete(key, version)))
 

@@ -31,6 +31,8 @@ LOUD = frozenset(
         "freeze.skipped",
         "glass.broken",
         "glass.reviewed",
+        "instance.pinned_anew",
+        "instances.others_answer",
         "rollout.halted",
         "rollout.rolled_back",
         "rules.reviewed",

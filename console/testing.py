@@ -38,7 +38,7 @@ class Cast:
 
 
 def cast(name: str = "staging", *, protected: bool = False) -> Cast:
-    environment = registry.add_environment(name, protected=protected, actor=None)
+    environment = registry.add_environment(name, protected=protected, plain_http=True, actor=None)
     roles = {"olga": Role.OPERATOR, "anna": Role.APPROVER, "victor": Role.VIEWER, "adam": Role.ADMIN}
     people = {who: person(who) for who in (*roles, "ida", "stella")}
     people["ida"].auditor = True

@@ -63,4 +63,5 @@ class SourceForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """What `sources.add` and `sources.change` take, of a valid form."""
         data = {"secret": "", **self.cleaned_data}
+        data["secret"] = getattr(self.of_kind, "secret", "") or data["secret"]  # one that came with the settings
         return {**data, "settings": self.of_kind.cleaned_data}

@@ -46,6 +46,8 @@ class DiscoverySource(models.Model):
     turn = models.BigIntegerField(default=0)
     next_at = models.DateTimeField(default=timezone.now)
 
+    index = models.BigIntegerField(default=0)  # where the source stood then; 0: the next question waits for nothing
+
     # What came of it. With an error or a hold, what it told before still stands.
     looked_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True)

@@ -12,6 +12,13 @@ from instances_app.models import Instance
 LABEL = re.compile(r"\A[A-Za-z][\w.-]{0,39}=[\w.:/ -]{0,80}\Z")
 
 
+class SecretArea(forms.Textarea):
+    """Never filled in again."""
+
+    def format_value(self, value: Any) -> str | None:
+        return None
+
+
 class EnvironmentForm(forms.Form):
     name = forms.CharField(
         max_length=40,
@@ -19,7 +26,9 @@ class EnvironmentForm(forms.Form):
         "final. Example: production-eu",
     )
     protected = forms.BooleanField(
-        required=False, help_text="Changes need another person's approval before they are published."
+        required=False,
+        help_text="Changes need another person's approval before they are published. Instances are reached over "
+        "https:// only, unless its settings allow plain http.",
     )
 
 

@@ -7,7 +7,7 @@ A single check is a fact (`Instance.health`; gates ask it). What people are show
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,8 +18,10 @@ from django.utils import timezone
 from instances_app.client import Looked, Outcome
 from instances_app.client.replies import printable
 from instances_app.health_models import HOLDS, MISSES
+from instances_app.identity import Place
 from instances_app.models import CheckSample, Health
 
+NOTHING_KNOWN: Mapping[int, Place] = {}
 BUCKET_SECONDS = 900  # one sample
 
 # `was` is the row before, `seen` the check. A silence of the checker ends a streak: nobody knows what held meanwhile.
@@ -27,7 +29,7 @@ RECORD = """
     WITH seen AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(%(seen)s::jsonb) AS t(
             id bigint, health text, detail text, info jsonb, answered boolean, refused boolean, ms integer,
-            certificate timestamptz)
+            certificate timestamptz, identity text, stranger text)
     ), streaks AS (
         SELECT was.id, was.health_called, was.health_at IS NOT NULL AND was.health <> seen.health AS changed,
             was.bucket_at IS NOT DISTINCT FROM %(bucket)s AS same_bucket,
@@ -66,6 +68,11 @@ RECORD = """
         info = CASE WHEN found.info - 'uptime_seconds' IS DISTINCT FROM i.info - 'uptime_seconds'
             THEN coalesce(found.info, i.info) ELSE i.info END,
         info_at = CASE WHEN found.answered THEN %(at)s ELSE i.info_at END,
+        identity = coalesce(found.identity, i.identity),
+        identity_at = CASE WHEN found.identity <> i.identity THEN %(at)s ELSE i.identity_at END,
+        stranger = coalesce(found.stranger, i.stranger),
+        stranger_at = CASE WHEN found.stranger = '' THEN NULL
+            WHEN found.stranger <> '' THEN coalesce(i.stranger_at, %(at)s) ELSE i.stranger_at END,
         token_refused_at = CASE WHEN found.answered THEN NULL
             WHEN found.refused THEN coalesce(i.token_refused_at, %(at)s) ELSE i.token_refused_at END,
         bucket_at = %(bucket)s,
@@ -82,21 +89,24 @@ RECORD = """
 """
 
 
-def record(looks: Iterable[Looked], at: datetime) -> None:
-    """Keep what these checks found, in one statement; the caller holds the rows. An older check changes nothing."""
+def record(looks: Iterable[Looked], at: datetime, places: Mapping[int, Place] = NOTHING_KNOWN) -> None:
+    """Keep what these checks found, in one statement; the caller holds the rows. An older check changes nothing.
+
+    `places`: what is known of instances' places after them; the others' stay.
+    """
     values: dict[str, Any] = {
         "at": at,
         "bucket": bucket(at),
         "silence": settings.STALE_SECONDS,
         "misses": MISSES,
         "holds": HOLDS,
-        "seen": json.dumps([_row(look) for look in looks]),
+        "seen": json.dumps([_row(look, places.get(look.key)) for look in looks]),
     }
     with connection.cursor() as cursor:
         cursor.execute(RECORD, values)
 
 
-def _row(look: Looked) -> dict[str, Any]:
+def _row(look: Looked, place: Place | None) -> dict[str, Any]:
     word, detail = of(look)
     answered = look.info.outcome == Outcome.OK
     until = look.certificate_until
@@ -109,6 +119,8 @@ def _row(look: Looked) -> dict[str, Any]:
         "refused": Outcome.UNAUTHORISED in {look.info.outcome, look.versions.outcome},
         "ms": None if word == Health.DOWN else look.versions.elapsed_ms,
         "certificate": None if until is None else until.isoformat(),
+        "identity": place and place.pinned,
+        "stranger": place and place.stranger,
     }
 
 

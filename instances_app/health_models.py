@@ -40,6 +40,12 @@ class Checked(models.Model):
     info = models.JSONField(default=dict)  # the last instance-info answer, untrusted
     info_at = models.DateTimeField(null=True)  # when it came
 
+    # Which place it is (`instances_app.identity`). The first answer that named one was pinned; empty: none has.
+    identity = models.CharField(max_length=64, blank=True)
+    identity_at = models.DateTimeField(null=True)
+    stranger = models.CharField(max_length=64, blank=True)  # what answers there instead; "none": one that names none
+    stranger_at = models.DateTimeField(null=True)  # since when
+
     # The sample that is being counted; a check in the next quarter of an hour makes it a row of CheckSample.
     bucket_at = models.DateTimeField(null=True)
     bucket_checks = models.PositiveSmallIntegerField(default=0)

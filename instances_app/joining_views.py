@@ -12,7 +12,8 @@ from django.views.decorators.http import require_POST
 from console import access
 from console.errors import Refused
 from console.http import ConsoleRequest
-from instances_app.discovery import joining
+from console.middleware import client_address
+from instances_app.discovery import joining, throttle
 from instances_app.models import DiscoverySource, SourceKind
 
 
@@ -20,10 +21,15 @@ from instances_app.models import DiscoverySource, SourceKind
 @login_not_required
 @require_POST
 def agent_register(request: HttpRequest) -> HttpResponse:
-    """202 and the state: waiting or proposed until a person has added it, then added."""
+    """202 and the state: waiting or proposed until a person has added it, then added. 429 after many wrong tokens."""
+    address = client_address(request)
+    if seconds := throttle.wait(address):
+        text = f"Too many wrong join tokens from this address. Try again in {seconds} seconds."
+        return JsonResponse({"error": text}, status=429, headers={"Retry-After": str(seconds)})
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     source = joining.source_of(token.strip()) if scheme.lower() == "bearer" else None
     if source is None:
+        throttle.note_failure(address)
         return JsonResponse({"error": "No running source has this join token."}, status=401)
     try:
         if len(request.body) > joining.LARGEST:

@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from console import sealing
 from console.models import User
-from instances_app.client import Look, Target
+from instances_app import certificates
+from instances_app.client import Look, Target, Way, places
 from instances_app.discovery_models import DiscoverySource as DiscoverySource
 from instances_app.discovery_models import FoundInstance as FoundInstance
 from instances_app.discovery_models import FoundState as FoundState
@@ -34,6 +35,8 @@ from instances_app.rotation_models import Exchange as Exchange
 from instances_app.rotation_models import ExchangeState as ExchangeState
 from instances_app.rotation_models import Rotation as Rotation
 from instances_app.rotation_models import RotationState as RotationState
+from instances_app.transport_models import EnvironmentTrust as EnvironmentTrust
+from instances_app.transport_models import way
 
 MOST_APPROVALS = 5
 
@@ -80,6 +83,9 @@ class Environment(models.Model):
     self_heal = models.BooleanField(default=False)
     heals_per_instance = models.PositiveSmallIntegerField(default=3)  # repairs of one instance in 24 hours
     heals_per_hour = models.PositiveSmallIntegerField(default=10)  # repairs in the whole environment in one hour
+    # How its instances may be reached; `instances_app.transport` changes it.
+    plain_http = models.BooleanField(default=True)
+    trust = models.ForeignKey(EnvironmentTrust, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = EnvironmentQuerySet.as_manager()
@@ -98,6 +104,10 @@ class Environment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def way(self) -> Way:
+        return way(plain_http=self.plain_http, trust_id=self.trust_id)
 
 
 class LateReview(models.Model):
@@ -170,7 +180,7 @@ class Instance(Checked):
     )
     # A service without an agent: it is asked how it is, and nothing is ever sent to it.
     monitored_only = models.BooleanField(default=False)
-    moved_at = models.DateTimeField(null=True, blank=True)  # to another address; what was proven before was elsewhere
+    moved_at = models.DateTimeField(null=True, blank=True)  # to another address or place; proofs before were elsewhere
 
     # Left out of rollouts, gates and alarms, until then or until somebody ends it; `sync_app/maintenance.py` does both.
     maintenance_since = models.DateTimeField(null=True, blank=True)
@@ -192,6 +202,11 @@ class Instance(Checked):
             models.CheckConstraint(condition=Q(health__in=SAID), name="instance_health_known"),
             models.CheckConstraint(condition=Q(health_called__in=CALLED), name="instance_health_called_known"),
             models.CheckConstraint(
+                condition=Q(stranger="", stranger_at=None)
+                | ~Q(stranger="") & ~Q(identity="") & Q(stranger_at__isnull=False),
+                name="instance_stranger_for_a_pinned_place",
+            ),
+            models.CheckConstraint(
                 condition=Q(maintenance_since=None, maintenance_until=None, maintenance_by=None, maintenance_reason="")
                 | Q(maintenance_since__isnull=False, maintenance_by__isnull=False) & ~Q(maintenance_reason=""),
                 name="instance_maintenance_has_reason",
@@ -203,6 +218,9 @@ class Instance(Checked):
         ]
         indexes = [
             models.Index(
+                fields=["identity"], condition=Q(retired_at=None) & ~Q(identity=""), name="instance_by_identity"
+            ),
+            models.Index(
                 fields=["environment"], condition=Q(maintenance_since__isnull=False), name="instance_in_maintenance"
             ),
             models.Index(fields=["environment"], condition=Q(monitored_only=True), name="instance_monitored_only"),
@@ -213,7 +231,13 @@ class Instance(Checked):
 
     @property
     def target(self) -> Target:
-        return Target(base_url=self.base_url, token=sealing.unseal(self.token_sealed))
+        """Where many are asked, fetch `environment` with them."""
+        return Target(
+            base_url=self.base_url,
+            token=sealing.unseal(self.token_sealed),
+            way=self.environment.way,
+            identity=self.identity,
+        )
 
     @property
     def look(self) -> Look:
@@ -254,16 +278,12 @@ class Instance(Checked):
     @property
     def certificate_note(self) -> str:
         """That the certificate it showed ends soon, or has ended; else nothing."""
-        if self.certificate_until is None:
-            return ""
-        days = (self.certificate_until - timezone.now()) / timedelta(days=1)
-        if days > settings.CERTIFICATE_DAYS:
-            return ""
-        on = f"{self.certificate_until:%Y-%m-%d %H:%M} UTC"
-        if days < 0:
-            return f"Its certificate ended {on}."
-        left = f"in {days:.0f} days" if days >= 2 else f"in {days * 24:.0f} hours"
-        return f"Its certificate ends {left}, {on}."
+        return certificates.ending(self.certificate_until, "Its certificate")
+
+    @property
+    def stranger_note(self) -> str:
+        """Who answers at its address instead; else nothing."""
+        return places.words(self.identity, self.stranger) if self.stranger else ""
 
     @property
     def in_maintenance(self) -> bool:

@@ -45,7 +45,7 @@ def preview(environment: Environment, instances: Collection[int], *, find: str, 
     found = list(chosen.order_by("name").values_list("pk", "name", "base_url")[: MOST + 1])
     if len(found) > MOST:
         raise Refused(f"These are more than {MOST:,} at once. Choose fewer, by a label for example.")
-    made = [_made(*row, find=find, put=put) for row in found]
+    made = [_made(environment, *row, find=find, put=put) for row in found]
     often = Counter(move.after for move in made)
     taken = dict(Instance.objects.active().filter(base_url__in=often).values_list("base_url", "pk"))
     judged = [_judged(move, often, taken) for move in made]
@@ -61,6 +61,9 @@ def mark(moves: Sequence[Move]) -> str:
 def move(environment: Environment, instances: Collection[int], *, find: str, put: str, seen: str, actor: User) -> Done:
     """Do what was shown, and nothing else: `seen` is the mark of it."""
     with transaction.atomic():
+        environment = Environment.objects.select_for_update(no_key=True).get(
+            pk=environment.pk
+        )  # or http is forbidden now
         chosen = {one.pk: one for one in selections.locked(environment, instances)}
         moves = preview(environment, chosen, find=find, put=put)
         if not moves:
@@ -76,10 +79,11 @@ def move(environment: Environment, instances: Collection[int], *, find: str, put
         now = timezone.now()
         for one in moves:
             chosen[one.id].base_url, chosen[one.id].moved_at = one.after, now
+            chosen[one.id].stranger, chosen[one.id].stranger_at = "", None  # who answers there is asked anew
         moved = [chosen[one.id] for one in moves]
         try:
             with transaction.atomic():
-                Instance.objects.bulk_update(moved, ["base_url", "moved_at"], batch_size=500)
+                Instance.objects.bulk_update(moved, ["base_url", "moved_at", "stranger", "stranger_at"], batch_size=500)
         except IntegrityError:
             raise Refused("Nothing was moved: somebody has just taken one of these addresses. Look again.") from None
         audit.record(
@@ -94,7 +98,7 @@ def move(environment: Environment, instances: Collection[int], *, find: str, put
     return selections.done(chosen.values(), moved)
 
 
-def _made(pk: int, name: str, before: str, *, find: str, put: str) -> Move:
+def _made(environment: Environment, pk: int, name: str, before: str, *, find: str, put: str) -> Move:
     if before.count(find) > 1:
         return Move(pk, name, before, before, f"{find} stands in its address twice: say more of it")
     after = before.replace(find, put)
@@ -102,7 +106,8 @@ def _made(pk: int, name: str, before: str, *, find: str, put: str) -> Move:
         after = registry.clean_base_url(after)
     except Refused as refusal:
         return Move(pk, name, before, after, str(refusal).rstrip("."))
-    return Move(pk, name, before, after, "that address is longer than 300 characters" if len(after) > 300 else "")
+    problem = "that address is longer than 300 characters" if len(after) > 300 else ""
+    return Move(pk, name, before, after, problem or registry.plain_refusal(environment, after).rstrip("."))
 
 
 def _judged(move: Move, often: Counter[str], taken: dict[str, int]) -> Move:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from instances_app import health
+from instances_app import health, identity
 from instances_app.client import Looked, Outcome, Reply
 from instances_app.models import Kind
 
@@ -110,10 +110,9 @@ def record_looks(looks: Iterable[Looked]) -> None:
     if not looks:
         return
     now = timezone.now()
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM instances_app_instance WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
-            [[look.key for look in looks]],
-        )
+    with transaction.atomic():
+        before = identity.hold([look.key for look in looks])
+        looks, after = identity.judge(looks, before)
         record(Sighting(look.key, reported_digests(look.versions), now) for look in looks)
-        health.record(looks, now)
+        health.record(looks, now, after)
+        identity.tell(before, after)

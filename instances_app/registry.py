@@ -32,15 +32,19 @@ class Written:
     data: dict[str, Any]
 
 
-def add_environment(name: str, *, protected: bool, actor: User | None) -> Environment:
-    """A new, empty fleet; the person who adds it becomes its admin."""
+def add_environment(name: str, *, protected: bool, plain_http: bool | None = None, actor: User | None) -> Environment:
+    """A new, empty fleet; the person who adds it becomes its admin.
+
+    `plain_http`: whether its instances may be asked without TLS. Unless somebody says, a protected one's may not.
+    """
     with transaction.atomic():
-        environment = Environment(name=name, protected=protected)
+        plain_http = not protected if plain_http is None else plain_http
+        environment = Environment(name=name, protected=protected, plain_http=plain_http)
         environment.full_clean()
         environment.save()
         if actor is not None and not actor.is_superuser:
             RoleBinding.objects.create(user=actor, environment=environment, role=Role.ADMIN)
-        audit.record("environment.added", actor=actor, target=environment, protected=protected)
+        audit.record("environment.added", actor=actor, target=environment, protected=protected, plain_http=plain_http)
     return environment
 
 
@@ -71,7 +75,9 @@ def add(
         token_sealed=seal(token.strip()),
         labels=dict(labels or {}),
     )
-    return _save(instance, "instance.registered")
+    with transaction.atomic():
+        refuse_plain(environment, [instance.base_url])
+        return _save(instance, "instance.registered")
 
 
 def register_many(
@@ -85,6 +91,7 @@ def register_many(
         instance.environment, instance.token_sealed = environment, seal(token)
         instance.clean_fields(exclude=MACHINE_WRITTEN)
     with transaction.atomic():
+        refuse_plain(environment, [instance.base_url for instance in instances])
         added = Instance.objects.bulk_create(instances, batch_size=1000)
         _record_many("source.instances_registered", environment, added, actor=actor, source=source)
     return added
@@ -132,17 +139,20 @@ def doubt(instance: Instance, *, base_url: str, token: str) -> str:
 
 def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, str], token: str = "") -> Written:
     """The row alone, as `add`."""
+    address = clean_base_url(base_url)
     with transaction.atomic():
+        if address != instance.base_url:
+            refuse_plain(instance.environment, [address])
         instance = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
         before = {"name": instance.name, "base_url": instance.base_url, "labels": instance.labels}
-        instance.name, instance.base_url, instance.labels = (
-            name.strip(),
-            clean_base_url(base_url),
-            dict(labels),
-        )
+        instance.name, instance.base_url, instance.labels = name.strip(), address, dict(labels)
         if instance.base_url != before["base_url"]:
             instance.moved_at = timezone.now()
             exchanges.refuse_move([instance.pk])
+            instance.stranger, instance.stranger_at = (
+                "",
+                None,
+            )  # who answers at the new one is asked with the next check
         if token.strip():
             exchanges.typed(instance)
             instance.token_sealed, instance.token_refused_at = seal(token.strip()), None
@@ -203,8 +213,9 @@ def check(instance: Instance, *, actor: User) -> Instance:
     look = client.look(instance.look)
     with transaction.atomic():
         observations.record_looks([look])
-        audit.record("instance.checked", actor=actor, target=instance, outcome=str(look.versions.outcome))
-    instance.refresh_from_db()
+        instance.refresh_from_db()
+        outcome = "another instance answers" if instance.stranger else str(look.versions.outcome)
+        audit.record("instance.checked", actor=actor, target=instance, outcome=outcome)
     return instance
 
 
@@ -227,6 +238,27 @@ def clean_base_url(text: str) -> str:
         raise Refused(f"{host} is a link-local, multicast or cloud metadata address; no instance lives there.")
     host = f"[{host}]" if ":" in host else host.lower()
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def plain_refusal(environment: Environment, base_url: str) -> str:
+    """Why an address may not be one of this environment's, or nothing."""
+    if environment.plain_http or not base_url.startswith("http://"):
+        return ""
+    return (
+        f"Plain http:// is not allowed in {environment}: the token could be read on the way. Use https://, or have an "
+        "admin allow it in its settings, under Transport."
+    )
+
+
+def refuse_plain(environment: Environment, addresses: Collection[str]) -> None:
+    """Refused while the environment does not allow plain http. Holds its row, so that nobody forbids it meanwhile;
+    before those of instances.
+    """
+    plain = next((address for address in addresses if address.startswith("http://")), "")
+    if plain:
+        held = Environment.objects.select_for_update(no_key=True).get(pk=environment.pk)
+        if refusal := plain_refusal(held, plain):
+            raise Refused(refusal)
 
 
 def _record_many(

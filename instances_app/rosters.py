@@ -38,7 +38,8 @@ class Line:
 
 def read(environment: Environment, text: str) -> list[Line]:
     """What every line would do today; nothing is written. Refused says what is wrong with the file as a whole."""
-    return _lines(_rows(text), {one.name: one for one in environment.instances.active().defer("info")})
+    known = {one.name: one for one in environment.instances.active().defer("info")}
+    return _lines(environment, _rows(text), known)
 
 
 def carry_out(environment: Environment, text: str, *, actor: User) -> list[Line]:
@@ -49,9 +50,10 @@ def carry_out(environment: Environment, text: str, *, actor: User) -> list[Line]
     """
     rows = _rows(text)
     with transaction.atomic():
+        environment = Environment.objects.select_for_update(no_key=True).get(pk=environment.pk)
         named = environment.instances.active().filter(name__in=[row["name"] for _, row in rows]).defer("info")
         known = {one.name: one for one in named.order_by("pk").select_for_update(no_key=True)}
-        lines = _lines(rows, known)
+        lines = _lines(environment, rows, known)
         refused = [line for line in lines if line.deed == REFUSED]
         if refused:
             raise Refused(f"Line {refused[0].number}, {refused[0].name}: {refused[0].what}")
@@ -74,11 +76,13 @@ def _write(environment: Environment, line: Line, instance: Instance | None) -> r
         raise Refused(f"Line {line.number}, {line.name}: {words}") from None
 
 
-def _lines(rows: Sequence[tuple[int, dict[str, str]]], known: dict[str, Instance]) -> list[Line]:
+def _lines(
+    environment: Environment, rows: Sequence[tuple[int, dict[str, str]]], known: dict[str, Instance]
+) -> list[Line]:
     urls = [row["base_url"] for _, row in rows]
     managed = dict(Instance.objects.active().filter(base_url__in=_clean(urls)).values_list("base_url", "pk"))
     taken: set[str] = set()
-    return [_line(number, row, known.get(row["name"]), managed, taken) for number, row in rows]
+    return [_line(environment, number, row, known.get(row["name"]), managed, taken) for number, row in rows]
 
 
 def labels_text(labels: dict[str, str]) -> str:
@@ -124,7 +128,12 @@ def _clean(urls: Sequence[str]) -> set[str]:
 
 
 def _line(
-    number: int, row: dict[str, str], instance: Instance | None, managed: dict[str, int], taken: set[str]
+    environment: Environment,
+    number: int,
+    row: dict[str, str],
+    instance: Instance | None,
+    managed: dict[str, int],
+    taken: set[str],
 ) -> Line:
     name, token = row["name"], row.get("token", "")
     try:
@@ -138,6 +147,8 @@ def _line(
             raise Refused("Another line has this name or this address.")
         if url in managed and (instance is None or managed[url] != instance.pk):
             raise Refused(f"{url} is managed already, under another name.")
+        if refusal := registry.plain_refusal(environment, url):
+            raise Refused(refusal)
         if instance is None and not token:
             raise Refused("A new instance needs its agent's token.")
     except Refused as refusal:

@@ -18,6 +18,7 @@ from instances_app.plan_forms import PlanForm
 from instances_app.plans import Plan
 from instances_app.rules_forms import RulesForm
 from instances_app.shortcuts import get_environment
+from instances_app.transport import Transport
 
 
 @require_http_methods(["GET", "POST"])
@@ -54,6 +55,7 @@ def environment_settings(request: ConsoleRequest, environment: str) -> HttpRespo
         "plan": shown,
         "waves": plans.names(shown, instances),
         "previewed": plan_form.is_bound,
+        "transport": Transport.of(found),
     }
     refused = request.method == "POST" and not ("preview" in request.POST and plan_form.is_valid())
     return render(request, "instances_app/environment_settings.html", context, status=422 if refused else 200)

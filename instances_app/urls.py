@@ -1,11 +1,12 @@
 from django.urls import path
 
-from instances_app import discovery_views, joining_views, settings_views, views
+from instances_app import discovery_views, identity_views, joining_views, settings_views, transport_views, views
 
 app_name = "instances"
 urlpatterns = [
     path("environments/new/", views.environment_new, name="environment-new"),
     path("e/<slug:environment>/settings/", settings_views.environment_settings, name="environment-settings"),
+    path("e/<slug:environment>/transport/", transport_views.transport, name="transport"),
     path("e/<slug:environment>/discovery/", discovery_views.source_list, name="sources"),
     path("e/<slug:environment>/discovery/new/<slug:kind>/", discovery_views.source_new, name="source-new"),
     path("discovery/<int:pk>/", discovery_views.source, name="source"),
@@ -18,5 +19,6 @@ urlpatterns = [
     path("discovery/<int:pk>/remove/", discovery_views.source_remove, name="source-remove"),
     path("instances/<int:pk>/edit/", views.instance_edit, name="instance-edit"),
     path("instances/<int:pk>/retire/", views.instance_retire, name="instance-retire"),
+    path("instances/<int:pk>/identity/", identity_views.instance_identity, name="instance-identity"),
     path("instances/<int:pk>/check/", views.instance_check, name="instance-check"),
 ]

@@ -14,6 +14,7 @@ from console import live, sealing
 from instances_app import observations
 from instances_app.client import Fleet, Look, Looked, Outcome, Target
 from instances_app.models import Instance
+from instances_app.transport_models import way
 from sync_app import heartbeat, schedule
 
 FLUSH_SECONDS = 0.25
@@ -138,7 +139,12 @@ def _submit(fleet: Fleet, checks: Sequence[tuple[float, int]], books: _Round, no
 
 def _looks(rows: QuerySet[Instance]) -> dict[int, Look]:
     """The question of a check to each, by id."""
+    columns = ("pk", "base_url", "token_sealed", "monitored_only", "environment__plain_http", "environment__trust")
     return {
-        pk: Look(pk, Target(base_url, sealing.unseal(token)), service=monitored_only)
-        for pk, base_url, token, monitored_only in rows.values_list("pk", "base_url", "token_sealed", "monitored_only")
+        pk: Look(
+            pk,
+            Target(base_url, sealing.unseal(token), way=way(plain_http=plain_http, trust_id=trust)),
+            service=monitored_only,
+        )
+        for pk, base_url, token, monitored_only, plain_http, trust in rows.values_list(*columns)
     }

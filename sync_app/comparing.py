@@ -150,7 +150,7 @@ def _groups(rollout: Rollout, canaries: Sequence[Instance]) -> dict[str, list[in
 
 def _ask(ids: Collection[int]) -> dict[str, list[Any]]:
     """id (as JSON has it) → [healthy or null, requests accepted since it began or null]."""
-    instances = list(Instance.objects.managed().filter(pk__in=ids))
+    instances = list(Instance.objects.managed().filter(pk__in=ids).select_related("environment"))
     answers: dict[str, list[Any]] = {}
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         for one in instances:

@@ -134,7 +134,7 @@ def ask() -> int:
     writes another time beside it; then this answer counts for nothing.
     """
     _let_go_retired()
-    found = list(owed().select_related("instance", "rollout").order_by("?")[:BATCH])
+    found = list(owed().select_related("instance__environment", "rollout").order_by("?")[:BATCH])
     answers: dict[int, Undrained] = {}
     with Fleet(connect_timeout=settings.CONNECT_SECONDS, read_timeout=settings.READ_SECONDS) as fleet:
         for delivery in found:

@@ -63,7 +63,7 @@ class Question:
     def asks(self, claims: Sequence[Claim]) -> tuple[dict[Claim, tuple[str, ...]], list[DryPush], list[Done]]:
         """What each is asked about (the documents that a rollout would send it), the jobs, and who is not asked."""
         ids = [claim.instance_id for claim in claims]
-        instances = Instance.objects.managed().in_bulk(ids)
+        instances = Instance.objects.managed().select_related("environment").in_bulk(ids)
         seen: dict[int, dict[str, str]] = {}
         for instance_id, kind, digest in Observation.objects.filter(instance_id__in=ids, until=None).values_list(
             "instance_id", "kind", "digest"

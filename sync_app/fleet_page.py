@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from django.db.models import Count, F, Value
+from django.db.models import Count, Exists, F, OuterRef, Value
 from django.db.models.functions import Lower
 from django.http import QueryDict
 from django.utils import timezone
@@ -182,7 +182,11 @@ def chosen(environment: Environment, sent: QueryDict) -> set[int]:
 
 
 def _rows(found: list[Any], bundle: Bundle | None, columns: Columns) -> list[Row]:
-    few = Instance.objects.defer("token_sealed", "info").annotate(draining=F("info__draining"), **columns.needed())
+    twins = (
+        Instance.objects.active().filter(identity=OuterRef("identity")).exclude(identity="").exclude(pk=OuterRef("pk"))
+    )
+    few = Instance.objects.defer("token_sealed", "info")
+    few = few.annotate(draining=F("info__draining"), twin=Exists(twins), **columns.needed())
     instances = few.in_bulk([glance.pk for glance in found])
     columns.fill(instances.values())
     for one in instances.values():
@@ -205,6 +209,8 @@ def _marks(rows: list[Row], columns: Columns) -> dict[str, tuple[object, ...]]:
             row.instance.health_at,
             row.instance.health_detail,
             row.instance.token_refused_at,
+            row.instance.stranger,
+            getattr(row.instance, "twin", None),
             row.instance.in_maintenance,
             getattr(row.instance, "draining", None),
             *(getattr(row.instance, name, None) for name in ("agent", "abilities")),

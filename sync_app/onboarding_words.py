@@ -67,6 +67,15 @@ def _silence(first: First, reply: Reply, base_url: str, host: str, port: int) ->
             return Explained(
                 "address", "That address is not asked", reply.error, ("Correct the address or the token.",)
             )
+        case "plain_http" | "transport":
+            return Explained(
+                "address",
+                "That address is not asked",
+                reply.error,
+                ("Settings, Plain http and certificates, say how instances of this environment are reached.",),
+            )
+        case "client_certificate":
+            return Explained("TLS", "It wants to know who calls", reply.error)
         case "refused":
             return Explained(
                 "connection",
@@ -154,8 +163,8 @@ def _tls(shown: Certificate, base_url: str, host: str, port: int) -> Explained:
                 f"It is for {names}, and nobody the console trusts has signed it.",
             )
             step = (
-                "Is it signed by your own authority? Add that to the trusted ones of the console's machine "
-                "(or SSL_CERT_FILE), and restart the console."
+                "Is it signed by your own authority? An admin can have this environment trust that: Settings, Plain "
+                "http and certificates."
             )
         case _:
             title, why = "TLS failed", "The two sides did not agree on a connection."

@@ -21,6 +21,7 @@ from instances_app.client import Fleet, Outcome, Push, Pushed, Reply, Result, Ta
 from instances_app.client.bodies import members
 from instances_app.models import Instance, Kind, Observation
 from instances_app.plans import Plan
+from instances_app.transport_models import way
 from sync_app import alone, deliveries, waves
 from sync_app.deliveries import Claim
 from sync_app.draining import Draining
@@ -104,15 +105,16 @@ class _Addressee(NamedTuple):
 
 def _addressees(instance_ids: Iterable[int]) -> dict[int, _Addressee]:
     """By instance id. A model's row costs three times as much, most of it for a reply that nobody looks at here."""
-    columns = ("pk", "base_url", "token_sealed", "info__capabilities", "retired_at")
+    columns = ("pk", "base_url", "token_sealed", "identity", "info__capabilities", "retired_at")
+    environment = ("environment__plain_http", "environment__trust")
     rows = Instance.objects.filter(pk__in=list(instance_ids))
     return {
         pk: _Addressee(
-            Target(base_url, sealing.unseal(token)),
+            Target(base_url, sealing.unseal(token), way=way(plain_http=plain_http, trust_id=trust), identity=place),
             frozenset(map(str, able)) if isinstance(able, list) else frozenset(),
             retired_at is not None,
         )
-        for pk, base_url, token, able, retired_at in rows.values_list(*columns)
+        for pk, base_url, token, place, able, retired_at, plain_http, trust in rows.values_list(*columns, *environment)
     }
 
 

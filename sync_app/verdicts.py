@@ -17,6 +17,8 @@ AFTER_PUSH = "Read back after the push."  # all of it was answered with success;
 ONLY_READ = "Read back: it runs this bundle. It was only read, and the push of an older rollout may still arrive."
 OVERTAKEN = "It runs this, but the push of an older rollout may still arrive. Sent again once this one goes on."
 
+OTHER = "Another instance answers at this address; nothing was written there. The instance's page says what to do."
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -65,6 +67,8 @@ def decide(pushed: Pushed, attempt: Attempt, *, backoff: float) -> Verdict:
         if reply.code == protocol.STALE:
             text = "A newer rollout has reached this instance already; this one is not sent over it."
             return Verdict(DeliveryState.FAILED, reply.code, text)
+        if reply.code == protocol.OTHER_INSTANCE:
+            return Verdict(DeliveryState.FAILED, reply.code, OTHER)
         return Verdict(DeliveryState.REJECTED, reply.code, reply.error or "The instance gave no reason.")
     if reply.outcome == Outcome.UNAUTHORISED:
         text = f"{reply.error} Store the agent's current token on the instance's page, then retry."

@@ -15,6 +15,8 @@ from configs_app.naming import Names
 from console import access, audit
 from console.errors import Refused
 from console.http import ConsoleRequest, whole
+from instances_app import identity
+from instances_app.models import Instance
 from instances_app.shortcuts import get_environment, get_instance
 from sync_app import fleet_page, instance_page, rotation_page, saved_views, tasks
 from sync_app.columns import Columns
@@ -115,6 +117,7 @@ def instance(request: ConsoleRequest, pk: int) -> HttpResponse:
     context = {
         **instance_page.now(found, request.user, names),
         **instance_page.past(found, before=whole(request.GET.get("before", ""))),
+        "twins": _twins(found),
         **instance_context(request, found, names),
     }
     return render(request, "sync_app/instance.html", context, status=200 if context["at_form"].is_valid() else 422)
@@ -139,3 +142,10 @@ def instance_import(request: ConsoleRequest, pk: int) -> HttpResponse:
         messages.error(request, str(refusal))
         return redirect("sync:instance", pk)
     return redirect("configs:import-preview", held.pk)
+
+
+def _twins(instance: Instance) -> list[str]:
+    """Names of those with its identity; of other environments nobody here need know more than that."""
+    found = identity.twins(instance).order_by("name").values_list("name", "environment_id")
+    here = [name for name, environment_id in found if environment_id == instance.environment_id]
+    return here + ["an instance of another environment"] * any(one != instance.environment_id for _, one in found)

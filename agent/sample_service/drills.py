@@ -6,6 +6,7 @@ SAMPLE_HANG=seconds   or the file DIR/hang    a config-update is applied, and an
                       the file DIR/ill      /health says that the service is not healthy
 SAMPLE_ALLOW_EMPTY=1                          empty documents are accepted
 SAMPLE_STATE=folder                           where the agent keeps its journal, if not beside the documents
+SAMPLE_LASTING=1 or 0                         whether that folder outlives a redeployment, whatever its disk says
 SAMPLE_RATE=number                            every rate limit of the agent is this
 SAMPLE_LENIENT=1                              entries that are no objects ("_comment") are passed over
 
@@ -25,7 +26,7 @@ def hanging(app: App, folder: Path, default: str) -> App:
     """`app`, answering config-update late."""
 
     async def drilled(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].endswith("/admin/config-update"):
+        if scope["type"] != "http" or "/admin/config-update" not in scope["path"]:
             await app(scope, receive, send)
             return
         try:

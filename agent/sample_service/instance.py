@@ -43,6 +43,7 @@ def build(
         allow_empty=environ.get("SAMPLE_ALLOW_EMPTY") == "1",
         state_folder=environ.get("SAMPLE_STATE") or None,
         announce=announce,
+        lasting={"1": True, "0": False}.get(environ.get("SAMPLE_LASTING", "")),
         **_rates(environ.get("SAMPLE_RATE", "")),
     )
     for kind in ("webhooks", "connections"):

@@ -129,6 +129,7 @@ def agent_for(service: Service, **options: Any) -> ConfigAgent:
         "tokens": TOKEN,
         "reload": service.reload,
         "instance_id": "one",
+        "lasting": True,
         **options,
     }
     return ConfigAgent(**settings)

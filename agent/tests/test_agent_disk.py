@@ -149,7 +149,7 @@ def test_half_written_files_of_a_killed_process_are_swept_away(service: Service)
     (service.folder / ".webhooks.json.undo.new").write_bytes(b'{"ol')
     (service.folder / ".webhooks.json.new").write_bytes(b'{"ne')
     (service.folder / ".webhook_agent.journal.new").write_bytes(b'{"se')
-    client_for(service)
+    client_for(service, lasting=False)
     assert {path.name for path in service.folder.iterdir()} == {"webhooks.json", "connections.json"}
 
 

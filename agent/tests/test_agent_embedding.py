@@ -135,7 +135,7 @@ async def test_the_files_may_live_apart_and_behind_a_link(tmp_path: Path) -> Non
     assert b"new" in (tmp_path / "a" / "real.json").read_bytes()
     assert b"mq" in (tmp_path / "b" / "c.json").read_bytes()
     state = {path.name for path in (tmp_path / "state").iterdir()}
-    assert state == {".webhook_agent.journal", ".webhook_agent.workers"}
+    assert state == {".webhook_agent.identity", ".webhook_agent.journal", ".webhook_agent.workers"}
 
 
 async def test_a_fault_of_the_agent_is_logged_and_not_told(service: Service, caplog: pytest.LogCaptureFixture) -> None:

@@ -30,6 +30,7 @@ OURS = {
     ".webhook_agent.journal",
     ".webhook_agent.workers",
     ".webhook_agent.drained",
+    ".webhook_agent.identity",
 }
 OURS |= {f"{kind}.json.previous" for kind in protocol.KINDS} | {f".{kind}.json.good" for kind in protocol.KINDS}
 

@@ -23,6 +23,7 @@ async def test_the_version_of_a_fresh_start_is_what_was_on_disk(client: Client) 
         "sequence": None,
         "on_disk": {"webhooks": WEBHOOKS, "connections": CONNECTIONS},
         "differs": [],
+        "identity": answer.json["identity"],
         "workers": {"alive": 1, "loaded": 1},
     }
     assert answer.headers["cache-control"] == "no-store"
@@ -55,6 +56,7 @@ async def test_instance_info_has_the_fields_of_the_proposal_and_ours(client: Cli
     info = (await client.get("/admin/instance-info")).json
     assert info == {
         "instance_id": "one",
+        "identity": (service.folder / ".webhook_agent.identity").read_text().strip(),
         "hostname": info["hostname"],
         "version": "",
         "uptime_seconds": 0,
@@ -79,7 +81,7 @@ async def test_instance_info_has_the_fields_of_the_proposal_and_ours(client: Cli
         "draining": False,
         "agent_version": __version__,
         "protocol": 1,
-        "capabilities": ["batch", "digest", "sequence", "dry_run", "read", "drain", "readiness"],
+        "capabilities": ["batch", "digest", "sequence", "dry_run", "read", "drain", "readiness", "identity"],
     }
 
 

@@ -30,6 +30,7 @@ async def test_it_applies_one_document_and_answers_with_digests_read_back(client
         },
         "timestamp": answer.json["timestamp"],
         "instance_id": "one",
+        "identity": (service.folder / ".webhook_agent.identity").read_text().strip(),
         "version": "v1",
         "request_id": "r-1",
         "webhooks_version": digest[:16],

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from webhook_agent import protocol
+from webhook_agent import identity, protocol
 from webhook_agent.agent import Documents
 from webhook_agent.drain import Drain
 from webhook_agent.endpoints import Endpoints, Guards, Identity
@@ -42,6 +42,7 @@ class ConfigAgent:
         started: Started | None = None,
         can_resolve: CanResolve | None = None,
         instance_id: str | None = None,
+        lasting: bool | None = None,
         version: str = "",
         prefix: str = "",
         state_folder: str | os.PathLike[str] | None = None,
@@ -67,9 +68,11 @@ class ConfigAgent:
         whether there is a value, for variables and for `vault:path#field`; what it leaves out of the variables, the
         process's environment answers. It never hands out a value.
 
-        `state_folder` holds the journal and the hashes of rotated tokens (default: where the webhooks file lives).
-        `max_body` is in bytes, `lock_wait` and `workers_wait` are in seconds: for another update, and for the host's
-        other worker processes to load this one. Rate limits: `requests_per_second` for a client address and
+        `state_folder` holds the journal and the hashes of rotated tokens (default: where the webhooks file lives), and,
+        where it is `lasting`, the id by which the console knows this place again. `lasting` says whether the folder
+        outlives a redeployment; None: its file system tells. `max_body` is in bytes, `lock_wait` and `workers_wait` are
+        in seconds: for another update, and for the host's other worker processes to load this one. Rate limits:
+        `requests_per_second` for a client address and
         `requests_per_second_in_all`, four seconds' worth at once; `failures_per_minute` wrong tokens for an
         address, a third of them at once, after which everybody there is asked to wait.
 
@@ -108,6 +111,7 @@ class ConfigAgent:
         self._prefix = prefix
         self._host = host
         self._documents = Documents(paths, folder=folder, host=host, wait=lock_wait)
+        place = identity.of(folder, lasting=lasting, wait=lock_wait)
         turns = Turns(folder, wait=lock_wait)
         self._siblings = Siblings(self._documents, turns, Workers(folder), wait=workers_wait)
         self._endpoints = Endpoints(
@@ -116,7 +120,7 @@ class ConfigAgent:
             siblings=self._siblings,
             drain=Drain(folder) if allow_drain else None,
             readiness=self._documents.readiness() if allow_readiness else None,
-            identity=Identity(instance_id or hostname, hostname, version),
+            identity=Identity(instance_id or hostname, hostname, version, place),
             guards=Guards(
                 tokens=TokenFile(folder, known),
                 networks=Networks(allow_networks),
@@ -230,7 +234,7 @@ class ConfigAgent:
         """The endpoint that a path names; empty for every path that is the host's."""
         admin = f"{self._prefix}/admin/"
         endpoint = path[len(admin) :] if path.startswith(admin) else ""
-        return endpoint if endpoint in self._endpoints.names else ""
+        return endpoint if self._endpoints.has(endpoint) else ""
 
 
 def _path(scope: Scope) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from webhook_agent import guards, protocol, tokens
@@ -27,6 +27,7 @@ from webhook_agent.workers import Worker
 
 log = logging.getLogger("webhook_agent")
 
+_ADDRESSED = "config-update/{identity}"  # an agent that knows nothing of it has no such endpoint, and writes nothing
 _RETRY_AFTER = 2.0  # seconds a sender waits for workers that are behind
 
 
@@ -35,6 +36,7 @@ class Identity:
     instance_id: str
     hostname: str
     version: str
+    identity: str | None = None  # of the place; see webhook_agent.identity
 
 
 class OneByOne:
@@ -121,6 +123,7 @@ class Endpoints:
         self._under_way: set[asyncio.Future[Response]] = set()
         self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
             "config-update": ("POST", self._config_update),
+            _ADDRESSED: ("POST", self._config_update),
             "reload-config": ("POST", self._reload_config),
             "config-version": ("GET", self._config_version),
             "instance-info": ("GET", self._instance_info),
@@ -133,9 +136,8 @@ class Endpoints:
         if allow_rotation:
             self._routes["tokens"] = ("POST", self._rotate)
 
-    @property
-    def names(self) -> Mapping[str, object]:
-        return self._routes
+    def has(self, endpoint: str) -> bool:
+        return _route(endpoint) in self._routes
 
     async def answer(self, endpoint: str, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, endpoint=endpoint)
@@ -156,9 +158,9 @@ class Endpoints:
             self._guards.admit_anybody(request)
         else:
             await self._guards.admit(request)
-        if request.endpoint not in self._routes:
+        if not self.has(request.endpoint):
             raise Problem(404, protocol.NOT_FOUND, "There is no such endpoint.")
-        method, handler = self._routes[request.endpoint]
+        method, handler = self._routes[_route(request.endpoint)]
         if request.method != method:
             raise Problem(405, protocol.METHOD_NOT_ALLOWED, f"This endpoint answers {method} only.", allow=method)
         return await handler(request)
@@ -170,6 +172,10 @@ class Endpoints:
 
     async def _config_update(self, request: Request) -> Response:
         body = await self._body(request)
+        _, _, meant = request.endpoint.partition("/")
+        if meant and meant != self._identity.identity:
+            text = "This is another instance than the one that the update was meant for."
+            raise Problem(409, protocol.OTHER_INSTANCE, text, more={"identity": self._identity.identity})
         update = await asyncio.to_thread(read_update, body, allow_empty=self._allow_empty)
         return await self._whole(self._updated(update))
 
@@ -205,6 +211,7 @@ class Endpoints:
             "details": {},
             "timestamp": now(),
             "instance_id": self._identity.instance_id,
+            "identity": self._identity.identity,
             "version": update.version,
             "request_id": update.request_id,
             **self._documents.state.versions(),
@@ -252,7 +259,7 @@ class Endpoints:
         sequence = await asyncio.to_thread(self._documents.sequence)
         others = await self._siblings.others()
         report = self._documents.state.version_report(found, sequence, unsettled=self._siblings.disagreed(others))
-        return Response(200, {**report, "workers": self._siblings.report(others)})
+        return Response(200, {**report, "identity": self._identity.identity, "workers": self._siblings.report(others)})
 
     async def _instance_info(self, request: Request) -> Response:
         found = await asyncio.to_thread(self._documents.read)
@@ -278,6 +285,7 @@ class Endpoints:
             "drain": self._drain is not None,
             "readiness": self._readiness is not None,
             "rotate_token": self._allow_rotation,
+            "identity": self._identity.identity is not None,
             "read_only": not self._documents.is_writable(),
         }
         return found + [name for name, there in optional.items() if there]
@@ -342,6 +350,12 @@ class Endpoints:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain when nobody waits any more
+
+
+def _route(endpoint: str) -> str:
+    """The name under which `endpoint` stands in the table of routes."""
+    name, slash, meant = endpoint.partition("/")
+    return _ADDRESSED if name == "config-update" and slash and meant else endpoint
 
 
 def _behind(workers: Sequence[Worker]) -> str:

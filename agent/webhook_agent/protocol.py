@@ -30,6 +30,7 @@ MALFORMED: Final = "malformed"  # 400: not strict JSON with an object on top; 42
 SHAPE: Final = "shape"  # 400: JSON, but not a request of this protocol
 DIGEST_MISMATCH: Final = "digest_mismatch"  # 400: the document received is not the one the sender digested
 EMPTY: Final = "empty"  # 400: an empty document, and this agent was not told to allow that
+OTHER_INSTANCE: Final = "other_instance"  # 409: the update was meant for another place than this one
 STALE: Final = "stale"  # 409: a higher sequence has been applied already
 REJECTED: Final = "rejected"  # 422: the host refused the document; nothing was written
 ROLLED_BACK: Final = "rolled_back"  # 422: the host could not load it; the previous files are back
@@ -52,6 +53,7 @@ CODES: Final = frozenset(
         SHAPE,
         DIGEST_MISMATCH,
         EMPTY,
+        OTHER_INSTANCE,
         STALE,
         REJECTED,
         ROLLED_BACK,

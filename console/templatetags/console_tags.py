@@ -18,9 +18,9 @@ TONES = {  # the shape and colour of every word that a state can be
     "good": "in sync|healthy|verified|succeeded|approved|published|added|low|on|known|resolved|met|passed|ready|"
     "open now|old dropped|reached|serving|right",
     "bad": "down|rejected|failed|unreachable|error|high|refused|overdue|not met|not fit|unfit|"
-    "answers wrongly|no answer|not right",
+    "answers wrongly|no answer|not right|has ended|another instance",
     "warn": "drifted|out of sync|degraded|retrying|incomplete|warning|medium|halted|stale|paused|open|stopped|both|"
-    "outdated|drained|held|gone|flapping|in force|by hand",
+    "outdated|drained|held|gone|flapping|in force|by hand|ends soon|same identity",
     "busy": "sending|running|proposed|changing|at its gate|asking|new|changed|giving|given|proven|dropping|stopping|"
     "under way",
     "doubt": "unknown|late",

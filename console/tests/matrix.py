@@ -56,6 +56,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "instances:environment-new"): (403, 403, 403, 403, 403, 403, 302),
     ("GET", "instances:environment-settings"): (403, 403, 403, 200, 403, 404, 302),
     ("POST", "instances:environment-settings"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
+    ("GET", "instances:transport"): ADMINS,
+    ("POST", "instances:transport"): (403, 403, 403, 422, 403, 404, 302),  # with nothing typed
     ("GET", "instances:sources"): READ,
     ("GET", "instances:source"): READ,
     ("GET", "instances:source-new"): ADMINS,
@@ -72,6 +74,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "instances:instance-edit"): WORK,
     ("GET", "instances:instance-retire"): WORK,
     ("POST", "instances:instance-retire"): DO_WORK,
+    ("GET", "instances:instance-identity"): WORK,
+    ("POST", "instances:instance-identity"): (403, 422, 403, 422, 403, 404, 302),  # the expected one answers
     ("POST", "instances:instance-check"): DO_CHECK,
     ("GET", "configs:schema"): SIGNED_IN,
     ("GET", "configs:document"): READ,

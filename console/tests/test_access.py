@@ -140,6 +140,7 @@ def which(name: str) -> str | None:
         "sync:instance-new": "environment",
         "instances:environment-new": None,
         "instances:sources": "environment",
+        "instances:transport": "environment",
         "instances:agent-register": None,
         "instances:source-new": "source-kind",
         "sync:publish": "change",

@@ -12,6 +12,7 @@ from instances_app.client.first import First, ask_first
 from instances_app.client.fleet import Fleet, Look, Looked, Push, Pushed, Result, Sample, Sampled, Undrain, Undrained
 from instances_app.client.replies import Outcome, Reply, Target
 from instances_app.client.single import document, info, look, versions
+from instances_app.client.tls import Trust, Way
 from instances_app.client.tokens import Drop, End, Give, Turned, is_refusal
 
 __all__ = [
@@ -34,9 +35,11 @@ __all__ = [
     "Sampled",
     "Stop",
     "Target",
+    "Trust",
     "Turned",
     "Undrain",
     "Undrained",
+    "Way",
     "ask_first",
     "document",
     "info",

@@ -85,7 +85,7 @@ def _one(fleet: Fleet, look: Look) -> Looked:
 def _certificate(target: Target, *, timeout: float) -> Certificate:
     """Connects once more as every check does, then without belief in anything, to read what the certificate says."""
     try:
-        _handshake(target, ssl.create_default_context(), timeout=timeout)
+        _handshake(target, target.way.trust.context, timeout=timeout)
         wrong = "other"  # it works now
     except ssl.SSLCertVerificationError as error:
         wrong = CERTIFICATE_ERRORS.get(error.verify_code, "other")

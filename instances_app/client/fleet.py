@@ -22,7 +22,7 @@ from typing import Any, Self
 import uvloop
 from webhook_agent import protocol
 
-from instances_app.client import dry, replies, service, tokens, wire
+from instances_app.client import dry, places, replies, service, tokens, wire
 from instances_app.client.draining import Drain
 from instances_app.client.dry import DryPush, DryPushed
 from instances_app.client.replies import Outcome, Reply, Target, silent
@@ -202,18 +202,20 @@ class Fleet:
     async def _dry_push(self, job: DryPush) -> None:
         answer: Reply | None = None
         with self._line(job.target) as line:
-            info = await line.request("GET", "instance-info")
+            info = places.held_against(job.target.identity, await line.request("GET", "instance-info"))
             if dry.can_be_asked(info):
-                answer = await line.request("POST", "config-update", body=job.body, last=True)
+                answer = await line.update(job.body, last=True)
         self._results.put(DryPushed(job.key, info, answer))
 
     async def _undrain(self, job: Undrain) -> None:
         with self._line(job.target) as line:
-            reply = await line.request("POST", "undrain", body=b"{}", last=True)
+            reply = await line.versions() if job.target.identity else None
+            if reply is None or reply.outcome == Outcome.OK:
+                reply = await line.request("POST", "undrain", body=b"{}", last=True)
         self._results.put(Undrained(job.key, reply))
 
     async def _sample(self, job: Sample) -> None:
-        with self._line(Target(job.target.base_url, token="")) as line:
+        with self._line(replace(job.target, token="")) as line:
             health = await line.request("GET", "/health")
             stats = await line.request("GET", "/stats", last=True, limit=replies.STATS_LIMIT)
         self._results.put(Sampled(job.key, health, stats))
@@ -232,20 +234,20 @@ class Fleet:
         read_back: Reply | None = None
         sent_at: float | None = None
         with self._line(job.target) as line:
-            if job.look_first or not job.bodies:
-                looked = await line.request("GET", "config-version", last=not job.bodies)
+            if job.look_first or not job.bodies or (job.drain is not None and job.target.identity):
+                looked = await line.versions(last=not job.bodies)
             if looked is None or (looked.outcome == Outcome.OK and not shows(looked, job.wanted)):
                 ended = await job.drain.begin(line.request) if job.drain is not None and job.bodies else None
                 looked = ended or looked
                 for body in () if ended else job.bodies:
                     sent_at = sent_at or time.time()
-                    sent.append(await line.request("POST", "config-update", body=body))
+                    sent.append(await line.update(body))
                     if sent[-1].outcome != Outcome.OK:
                         break
                 else:
                     if sent:
-                        read_back = await line.request("GET", "config-version", last=True)
-            if job.drain is not None:
+                        read_back = await line.versions(last=True)
+            if job.drain is not None and (looked is None or looked.code != protocol.OTHER_INSTANCE):
                 await job.drain.end(line.request)
         now = time.time()
         self._results.put(Pushed(job.key, looked, tuple(sent), read_back, sent_at, now, job.drain, job.contested))
@@ -280,6 +282,17 @@ class _Line:
     def certificate_until(self) -> datetime | None:
         """When the certificate of the open connection ends."""
         return self._connection.certificate_until() if self._connection is not None else None
+
+    async def versions(self, *, last: bool = False) -> Reply:
+        """What runs there, if the place that is meant says so."""
+        reply = await self.request("GET", "config-version", last=last)
+        return places.held_against(self._target.identity, reply)
+
+    async def update(self, body: bytes, *, last: bool = False) -> Reply:
+        """Send documents, to the place that is meant or to nobody."""
+        where = self._target.identity
+        path = f"config-update/{where}" if where else "config-update"
+        return places.pushed(where, await self.request("POST", path, body=body, last=last))
 
     async def request(
         self,

@@ -16,6 +16,7 @@ import httpx
 
 from console import __version__
 from instances_app.addresses import is_forbidden
+from instances_app.client.tls import Trust
 
 LIMIT = 8 * 1024 * 1024  # bytes of an answer
 CONNECT_SECONDS = 3.0
@@ -35,13 +36,22 @@ class Listing:
     content: bytes
 
 
-def fetch(url: str, *, headers: Mapping[str, str], authority: str = "", what: str, seconds: float = SECONDS) -> Listing:
-    """GET this address; a 200 with its content. `authority`: certificates in PEM to trust instead of the machine's.
+def fetch(
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    authority: str = "",
+    client: tuple[str, str] = ("", ""),
+    what: str,
+    seconds: float = SECONDS,
+) -> Listing:
+    """GET this address; a 200 with its content. `authority`: certificates in PEM to trust instead of the machine's;
+    `client`: a certificate and its key.
 
     Raises ListingError.
     """
     try:
-        return asyncio.run(_fetch(httpx.URL(url), headers, _trust(authority), what=what, seconds=seconds))
+        return asyncio.run(_fetch(httpx.URL(url), headers, _trust(authority, client), what=what, seconds=seconds))
     except (TimeoutError, httpx.TimeoutException):
         text = f"{what} did not answer within {seconds:.0f} seconds. Is its address right, and is it up?"
         raise ListingError(text) from None
@@ -111,9 +121,9 @@ async def _judged(url: httpx.URL, what: str) -> str:
     return addresses[0]
 
 
-def _trust(authority: str) -> ssl.SSLContext:
+def _trust(authority: str, client: tuple[str, str]) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cadata=authority or None)
+        return Trust(authorities=authority, certificate=client[0], key=client[1]).context
     except (ssl.SSLError, ValueError):
         raise ListingError(
             "The CA certificate cannot be read. Paste it as PEM, with its BEGIN and END lines."

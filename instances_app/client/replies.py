@@ -18,6 +18,8 @@ from typing import Any
 
 from webhook_agent import protocol
 
+from instances_app.client.tls import Way
+
 ANSWER_LIMIT = 256 * 1024
 STATS_LIMIT = 4 * 1024 * 1024  # a line for each webhook
 DOCUMENT_LIMIT = 16 * 1024 * 1024
@@ -42,10 +44,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an instance's agent answers, and the token it wants."""
+    """Where an instance's agent answers, the token it wants, and how its environment lets it be reached."""
 
     base_url: str
     token: str = field(repr=False)
+    way: Way = field(kw_only=True)
+    identity: str = ""  # of the place that is meant; empty: whoever answers there
 
     def url(self, path: str) -> str:
         """Of /admin/`path`, or of `path` itself if it begins with a slash."""

@@ -15,7 +15,7 @@ import httpx
 
 from console import __version__
 from instances_app.addresses import is_forbidden
-from instances_app.client import replies, service
+from instances_app.client import places, replies, service, tls
 from instances_app.client.fleet import Look, Looked
 from instances_app.client.replies import Outcome, Reply, Target, silent
 
@@ -48,13 +48,18 @@ def versions(target: Target) -> Reply:
 
 
 def document(target: Target, kind: str) -> Reply:
-    """GET /admin/config: the document as the instance has it on disk, in `text`."""
+    """GET /admin/config: the document as the instance has it on disk, in `text`. Of the place that is meant only."""
+    if target.identity:
+        reply = places.held_against(target.identity, versions(target))
+        if reply.outcome != Outcome.OK:
+            return reply
     return _get(target, f"config?type={kind}", limit=replies.DOCUMENT_LIMIT, whole=True)
 
 
-@lru_cache(maxsize=1)
-def _client() -> httpx.Client:
+@lru_cache(maxsize=16)
+def _client(trust: ssl.SSLContext) -> httpx.Client:
     return httpx.Client(
+        verify=trust,
         timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
         follow_redirects=False,
         trust_env=False,
@@ -66,6 +71,9 @@ def _client() -> httpx.Client:
 
 def _get(target: Target, path: str, *, limit: int = replies.ANSWER_LIMIT, whole: bool = False) -> Reply:
     started = time.monotonic()
+    refused = target.way.refusal(target.base_url)
+    if refused is not None:
+        return silent(Outcome.UNREACHABLE, *refused, started=started)
     with _Deadline() as deadline:
         reply = _asked(target, path, deadline, limit=limit, whole=whole, started=started)
     if deadline.passed:  # whatever there is of an answer may be half of it
@@ -77,7 +85,8 @@ def _get(target: Target, path: str, *, limit: int = replies.ANSWER_LIMIT, whole:
 def _asked(target: Target, path: str, deadline: _Deadline, *, limit: int, whole: bool, started: float) -> Reply:
     extensions = {"trace": deadline.watch}
     try:
-        with _client().stream("GET", target.url(path), headers=target.headers(), extensions=extensions) as response:
+        client = _client(target.way.trust.context)
+        with client.stream("GET", target.url(path), headers=target.headers(), extensions=extensions) as response:
             content = b""
             for chunk in response.iter_raw():
                 content += chunk
@@ -96,13 +105,16 @@ def _asked(target: Target, path: str, deadline: _Deadline, *, limit: int, whole:
     except httpx.ConnectTimeout:
         return silent(Outcome.UNREACHABLE, "connect_timeout", "No connection in time. Is the host up?", started=started)
     except httpx.ConnectError as error:
-        return _not_connected(error, started=started)
+        return _not_connected(error, target, started=started)
     except httpx.TimeoutException:
         text = f"No answer within {READ_SECONDS:.0f} seconds."
         return silent(Outcome.UNKNOWN, "read_timeout", text, started=started)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         return silent(Outcome.UNREACHABLE, "address", "The address cannot be used. Correct it.", started=started)
-    except httpx.TransportError:
+    except httpx.TransportError as error:
+        alert = tls.cause(error)
+        if tls.refuses_us(alert):  # TLS 1.3: our side is done before the other one has looked at our certificate
+            return silent(Outcome.UNREACHABLE, *tls.failure(alert, target.way.trust), started=started)
         text = "The connection broke before the answer was complete."
         return silent(Outcome.UNKNOWN, "disconnected", text, started=started)
 
@@ -149,12 +161,11 @@ def _refuse_forbidden(event: str, info: dict[str, Any]) -> None:
         raise ForbiddenPeer
 
 
-def _not_connected(error: httpx.ConnectError, *, started: float) -> Reply:
+def _not_connected(error: httpx.ConnectError, target: Target, *, started: float) -> Reply:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
-            text = "TLS failed: the certificate is not trusted, expired or for another name."
-            return silent(Outcome.UNREACHABLE, "tls", text, started=started)
+            return silent(Outcome.UNREACHABLE, *tls.failure(cause, target.way.trust), started=started)
         if isinstance(cause, OSError) and "gaierror" in type(cause).__name__:
             return silent(Outcome.UNREACHABLE, "dns", "The host name is not known.", started=started)
         cause = cause.__cause__ or cause.__context__

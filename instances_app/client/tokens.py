@@ -1,4 +1,4 @@
-"""Giving an agent another token, and having it drop the old one.
+"""Giving an agent another token, and having it drop the old one; never an agent of another place than the one meant.
 
 Which token opens is asked, never concluded from an answer that did not come. Every request goes over a connection of
 its own: a balancer that stands before several services, each with tokens of its own, shows in that.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from instances_app.client import places
 from instances_app.client.replies import Outcome, Reply, Target
 
 CAPABILITY = "rotate_token"
@@ -74,7 +75,7 @@ async def give(job: Give, ask: Ask) -> Turned:
             return Turned(job.key, End.PROVEN, seen)
         if not is_refusal(seen):
             return Turned(job.key, End.AGAIN, seen)
-    info = await ask(job.old, "GET", "instance-info")
+    info = places.held_against(job.old.identity, await ask(job.old, "GET", "instance-info"))
     if info.outcome in {Outcome.UNAUTHORISED, Outcome.WRONG_PROTOCOL}:
         return Turned(job.key, End.REFUSED, info)
     if info.outcome != Outcome.OK:
@@ -92,9 +93,9 @@ async def give(job: Give, ask: Ask) -> Turned:
 
 
 async def drop(job: Drop, ask: Ask) -> Turned:
-    seen = await ask(job.new, "GET", "config-version")
+    seen = places.held_against(job.new.identity, await ask(job.new, "GET", "config-version"))
     if is_refusal(seen):
-        was = await ask(job.old, "GET", "config-version")
+        was = places.held_against(job.old.identity, await ask(job.old, "GET", "config-version"))
         if was.outcome == Outcome.OK:
             return Turned(job.key, End.BACK, seen)
         return Turned(job.key, End.REFUSED if is_refusal(was) else End.AGAIN, was)
@@ -115,7 +116,7 @@ def is_refusal(reply: Reply) -> bool:
 async def _proof(target: Target, ask: Ask) -> Reply:
     """The first answer that is none to somebody who was let in; else the last."""
     for _ in range(PROOFS):
-        seen = await ask(target, "GET", "config-version")
+        seen = places.held_against(target.identity, await ask(target, "GET", "config-version"))
         if seen.outcome != Outcome.OK:
             break
     return seen

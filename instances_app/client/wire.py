@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -23,7 +22,9 @@ import httptools
 
 from console import __version__
 from instances_app.addresses import is_forbidden
+from instances_app.client import tls
 from instances_app.client.replies import Outcome, Target
+from instances_app.client.tls import Trust
 
 OVERHEAD = 64 * 1024  # bytes of head and of chunk sizes that an answer may have beside its content
 MOST_LOOKS = 30
@@ -68,10 +69,14 @@ class Address:
     tls: bool
     path: str  # before /admin/…, percent-encoded
     head: bytes = field(repr=False)  # holds the token
+    trust: Trust
 
     @classmethod
     def of(cls, target: Target) -> Self:
-        """Raises WireError for an address or a token that cannot be put on the wire."""
+        """Raises WireError for an address or a token that cannot be put on the wire, or may not."""
+        refused = target.way.refusal(target.base_url)
+        if refused is not None:
+            raise WireError(Outcome.UNREACHABLE, *refused)
         found = BASE_URL.fullmatch(target.base_url)
         host, port = "", 0
         if found is not None:
@@ -83,21 +88,22 @@ class Address:
         if any(mark in target.token for mark in "\r\n\0"):
             text = "The stored token has a line break in it. Store it again on the instance's page."
             raise WireError(Outcome.UNREACHABLE, "token", text)
-        tls = found["scheme"] == "https"
         authority = f"[{host}]" if ":" in host else host
         if port != DEFAULT_PORTS[found["scheme"]]:
             authority += f":{port}"
         authorization = "".join(f"{name}: {value}\r\n" for name, value in target.headers().items())
         head = f"Host: {authority}\r\n{CONSTANT}{authorization}".encode()
         path = quote(found["path"].rstrip("/"), safe="/%:@!$&'()*+,;=~-._") if found["path"] else ""
-        return cls(host, port, tls, path, head)
+        return cls(host, port, found["scheme"] == "https", path, head, target.way.trust)
 
 
 class Connection(asyncio.Protocol):
     """One connection; `ask` is called by one task at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, trust: Trust) -> None:
         self._loop = loop
+        self._trust = trust
+        self._answered = False  # once at least
         self._transport: asyncio.Transport | None = None
         self._exchange: _Exchange | None = None
         self._certificate: dict[str, Any] | None = None
@@ -124,6 +130,7 @@ class Connection(asyncio.Protocol):
         finally:
             watch.stop()
             self._exchange = None
+        self._answered = True
         if not exchange.keeps_open:
             self.close()
         return answer
@@ -150,8 +157,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if self._exchange is not None:
-            self._exchange.end(exc)
+        if self._exchange is None:
+            return
+        if not self._answered and not self._exchange.received and tls.refuses_us(exc):
+            # TLS 1.3: our side is done with the handshake before the other one has looked at our certificate.
+            self._exchange.fail(WireError(Outcome.UNREACHABLE, *tls.failure(exc, self._trust)))
+        self._exchange.end(exc)
 
 
 async def connect(address: Address, *, timeout: float) -> Connection:
@@ -160,10 +171,10 @@ async def connect(address: Address, *, timeout: float) -> Connection:
     try:
         async with asyncio.timeout(timeout):
             transport, connection = await loop.create_connection(
-                lambda: Connection(loop),
+                lambda: Connection(loop, address.trust),
                 address.host,
                 address.port,
-                ssl=_tls() if address.tls else None,
+                ssl=address.trust.context if address.tls else None,
                 server_hostname=address.host if address.tls else None,
             )
         peer = transport.get_extra_info("peername")  # None: it is gone again already
@@ -173,8 +184,8 @@ async def connect(address: Address, *, timeout: float) -> Connection:
         code, text = "address", "The host name leads to a link-local or cloud metadata address. Correct it."
     except TimeoutError:
         code, text = "connect_timeout", "No connection in time. Is the host up?"
-    except ssl.SSLError:
-        code, text = "tls", "TLS failed: the certificate is not trusted, expired or for another name."
+    except ssl.SSLError as error:
+        code, text = tls.failure(error, address.trust)
     except socket.gaierror:
         code, text = "dns", "The host name is not known."
     except ConnectionResetError:
@@ -200,11 +211,6 @@ def request(method: str, address: Address, path: str, *, body: bytes | None = No
 
 
 _REFUSED = ("refused", "Connection refused: nothing listens at that address and port.")
-
-
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 def _broken() -> WireError:

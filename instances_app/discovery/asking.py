@@ -77,14 +77,22 @@ def address(settings: dict[str, Any], host: object, port: object) -> str:
 
 
 def get(
-    url: str, headers: Mapping[str, str], *, what: str, authority: str = "", seconds: float | None = None
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    what: str,
+    authority: str = "",
+    client: tuple[str, str] = ("", ""),
+    seconds: float | None = None,
 ) -> Listing:
-    """Raises SourceError with what is wrong and what to do."""
+    """Raises SourceError with what is wrong and what to do. `client`: a certificate and its key."""
     if any(mark in value for value in headers.values() for mark in "\r\n\0") or not all(
         map(str.isascii, headers.values())
     ):
         raise SourceError("The stored token has characters in it that no token has. Store it again.")
     try:
-        return listing.fetch(url, headers=headers, authority=authority, what=what, seconds=seconds or listing.SECONDS)
+        return listing.fetch(
+            url, headers=headers, authority=authority, client=client, what=what, seconds=seconds or listing.SECONDS
+        )
     except ListingError as error:
         raise SourceError(str(error)) from None

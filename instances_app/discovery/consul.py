@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from django import forms
 
+from console.http import whole
 from instances_app.discovery import asking, formats
-from instances_app.discovery.found import Found, SourceError
+from instances_app.discovery.found import Found, SourceError, Told
 
 TITLE = "Consul"
 ABOUT = "The instances of a service in a Consul catalogue, by tags and datacentre."
 SECRET = "ACL token"  # noqa: S105 - a label
+WAIT_SECONDS = 3  # that a question stays open there; Consul adds up to a sixteenth
 STRANGE = "The answer is not one of Consul's health API. Is the address that of a Consul agent, without a path?"
 
 
@@ -29,19 +31,32 @@ class Settings(forms.Form):
         label="Only those whose checks pass",
         help_text="Then a failed check looks like an instance that is gone. Usually off: the console asks for health.",
     )
+    wait = forms.BooleanField(
+        required=False,
+        label="Hear of changes within seconds",
+        help_text=f"It is asked every ten seconds or so, and each question stays open for {WAIT_SECONDS} until "
+        "something changes (a blocking query). For a few sources; each takes a worker's thread meanwhile.",
+    )
     scheme = forms.ChoiceField(choices=asking.SCHEMES, help_text="How the agents of instances are reached.")
     path = asking.PathField()
     authority = asking.AuthorityField()
 
 
-def find(settings: dict[str, Any], *, secret: str) -> Iterable[Found]:
+def find(settings: dict[str, Any], *, secret: str) -> Told:
+    """A blocking query where `index` says what was heard before."""
+    index = settings.get("index", 0) if settings.get("wait") else 0
     query = [("tag", tag) for tag in settings["tags"].split()]
     query += [("dc", settings["datacentre"])] if settings["datacentre"] else []
     query += [("passing", "true")] if settings["passing"] else []
+    query += [("index", str(index)), ("wait", f"{WAIT_SECONDS}s")] if index > 0 else []
     url = f"{settings['url']}/v1/health/service/{quote(settings['service'], safe='')}?{urlencode(query)}"
     headers = {"X-Consul-Token": secret} if secret else {}
     answer = asking.get(url.rstrip("?"), headers, what="Consul", authority=settings["authority"])
-    return _instances(formats.load(answer.content), settings)
+    told = Told(_instances(formats.load(answer.content), settings))
+    if settings.get("wait"):
+        now = whole(answer.headers.get("X-Consul-Index", "")) or 0
+        told.at = now if now >= index else 0  # it went back (a restore, a restart): begin anew
+    return told
 
 
 def _instances(told: Any, settings: dict[str, Any]) -> Iterator[Found]:

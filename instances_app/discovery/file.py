@@ -16,7 +16,7 @@ from instances_app.discovery import asking, formats
 from instances_app.discovery.found import Found, SourceError
 
 TITLE = "File"
-ABOUT = "A file below CONSOLE_DISCOVERY_DIR that something else writes, as JSON, CSV or lines."
+ABOUT = "A file below CONSOLE_DISCOVERY_DIR that something else writes, as JSON, YAML, CSV or lines."
 SECRET = ""
 
 

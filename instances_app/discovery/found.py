@@ -34,6 +34,12 @@ class Found:
     labels: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Told(list[Found]):
+    """An answer of a source that can be waited at: `at` is where it stood, and goes with the next question."""
+
+    at = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """The same, cleaned. With a reason it cannot be an instance, and the address is only what was told, for people."""

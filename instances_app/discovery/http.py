@@ -11,7 +11,9 @@ from instances_app.discovery import asking, formats
 from instances_app.discovery.found import Found
 
 TITLE = "HTTP list"
-ABOUT = "A list that a server gives out, as JSON, CSV or lines: an inventory, or targets as Prometheus reads them."
+ABOUT = (
+    "A list that a server gives out, as JSON, YAML, CSV or lines: an inventory, or targets as Prometheus reads them."
+)
 SECRET = "Bearer token"  # noqa: S105 - a label
 
 

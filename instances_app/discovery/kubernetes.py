@@ -12,9 +12,11 @@ from urllib.parse import urlencode
 from django import forms
 from django.conf import settings as site
 
+from console.errors import Refused
 from instances_app.client.listing import SECONDS
-from instances_app.discovery import asking, formats
+from instances_app.discovery import asking, formats, kubeconfig
 from instances_app.discovery.found import Found, SourceError
+from instances_app.forms import SecretArea
 
 TITLE = "Kubernetes"
 ABOUT = "The endpoints behind services, by label selector: a pod for each instance."
@@ -44,6 +46,26 @@ class Settings(forms.Form):
     scheme = forms.ChoiceField(choices=asking.SCHEMES, help_text="How the agents of instances are reached.")
     path = asking.PathField()
     authority = asking.AuthorityField()
+    kubeconfig = forms.CharField(
+        required=False,
+        max_length=100_000,
+        help_text="In place of address, CA and token: all of them are taken from its current context. Its token or key "
+        "is sealed at once, and the rest of it is not kept.",
+        widget=SecretArea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """`secret` is what the kubeconfig signs in with, if there is one; it is no part of the settings."""
+        data: dict[str, Any] = super().clean() or {}
+        self.secret = ""
+        if pasted := data.pop("kubeconfig", "").strip():
+            try:
+                read = kubeconfig.read(pasted)
+            except Refused as refusal:
+                self.add_error("kubeconfig", str(refusal))
+            else:
+                data["url"], data["authority"], self.secret = read.url, read.authority, read.secret
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +79,10 @@ def find(settings: dict[str, Any], *, secret: str) -> Iterable[Found]:
     """Page by page, all of them within SECONDS."""
     cluster = Cluster(settings["url"], secret, settings["authority"]) if settings["url"] else _own_cluster()
     end, page = time.monotonic() + SECONDS, ""
-    headers = {"Authorization": f"Bearer {cluster.token}", "Accept": "application/json"}
+    headers = {"Accept": "application/json"}
+    client = kubeconfig.parts(cluster.token)
+    if not client[0]:
+        headers["Authorization"] = f"Bearer {cluster.token}"
     while True:
         query = {"labelSelector": settings["selector"], "limit": SLICES, **({"continue": page} if page else {})}
         url = f"{cluster.url}/apis/discovery.k8s.io/v1/namespaces/{settings['namespace']}/endpointslices"
@@ -66,6 +91,7 @@ def find(settings: dict[str, Any], *, secret: str) -> Iterable[Found]:
             headers,
             what="Kubernetes",
             authority=cluster.authority,
+            client=client,
             seconds=max(end - time.monotonic(), 0.1),
         )
         told = formats.load(answer.content)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
@@ -31,6 +31,7 @@ BATCH = 1000
 @dataclass(frozen=True, slots=True)
 class Answer:
     entries: list[Fit]
+    index: int = 0  # where the source stood, if it can be waited at
 
     @property
     def digest(self) -> str:
@@ -39,11 +40,16 @@ class Answer:
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def look(source: DiscoverySource) -> Answer:
-    """Ask it now. Raises SourceError, also where its module fails: no answer is never an empty one."""
+def look(source: DiscoverySource, *, patient: bool = False) -> Answer:
+    """Ask it now; `patient`: some seconds may pass until something changes there.
+
+    Raises SourceError, also where its module fails: no answer is never an empty one.
+    """
     kind = kinds.KINDS[source.kind]
     try:
-        return Answer(found.clean(kind.find({**source.settings, "source": source.pk}, secret=source.secret)))
+        facts = {"source": source.pk, "index": source.index if patient else 0}
+        told = kind.find({**source.settings, **facts}, secret=source.secret)
+        return Answer(found.clean(told), told.at if isinstance(told, found.Told) else 0)
     except SourceError:
         raise
     except Exception as error:  # whatever it sent: this source has no answer, and the others go on
@@ -93,7 +99,7 @@ def fail(source: DiscoverySource, error: SourceError, *, turn: int) -> None:
             audit.record("source.failed", actor=None, target=locked, error=text)
         locked.error = text
         _end(locked)
-        locked.save(update_fields=["error", "looked_at", "next_at"])
+        locked.save(update_fields=["error", "looked_at", "next_at", "index"])
 
 
 def _write(source: DiscoverySource, answer: Answer, *, turn: int | None, actor: User | None) -> Difference | None:
@@ -102,16 +108,16 @@ def _write(source: DiscoverySource, answer: Answer, *, turn: int | None, actor: 
     if locked is None:
         return None
     now = _compare(locked, answer)
-    _end(locked)
+    _end(locked, index=answer.index)
     locked.error = ""
     if now.held and turn is not None:
         if not locked.held:
             audit.record("source.held", actor=None, target=locked, why=now.held)
         locked.held = now.held
-        locked.save(update_fields=["error", "held", "looked_at", "next_at"])
+        locked.save(update_fields=["error", "held", "looked_at", "next_at", "index"])
         return now
     locked.held, locked.answered_at, locked.counts = "", locked.looked_at, now.counts
-    locked.save(update_fields=["error", "held", "looked_at", "next_at", "answered_at", "counts"])
+    locked.save(update_fields=["error", "held", "looked_at", "next_at", "index", "answered_at", "counts"])
     _keep(locked, now)
     counts = {name: count for name, count in now.counts.items() if count and name != "reported"}
     if {"new", "managed", "changed", "back", "gone", "forgotten"} & counts.keys():
@@ -163,9 +169,10 @@ def _lock(source: DiscoverySource, *, turn: int | None) -> DiscoverySource | Non
     return locked
 
 
-def _end(source: DiscoverySource) -> None:
-    source.looked_at = timezone.now()
-    source.next_at = source.looked_at + timedelta(seconds=source.seconds)
+def _end(source: DiscoverySource, *, index: int = 0) -> None:
+    """With an index the next question waits there, so it may come with the next beat."""
+    source.looked_at, source.index = timezone.now(), index
+    source.next_at = source.looked_at + timedelta(seconds=0 if index else source.seconds)
 
 
 def _compare(source: DiscoverySource, answer: Answer) -> Difference:
@@ -176,7 +183,12 @@ def _compare(source: DiscoverySource, answer: Answer) -> Difference:
         base_url: Managed(pk, environment == source.environment_id)
         for pk, base_url, environment in active.values_list("pk", "base_url", "environment_id")
     }
-    return difference.compare(answer.entries, known=known, managed=managed)
+    environment = Environment.objects.get(pk=source.environment_id)  # as it is now: its rules decide, not the source
+    entries = [
+        entry if entry.reason else replace(entry, reason=registry.plain_refusal(environment, entry.base_url))
+        for entry in answer.entries
+    ]
+    return difference.compare(entries, known=known, managed=managed)
 
 
 def _keep(source: DiscoverySource, now: Difference) -> None:

@@ -48,6 +48,7 @@ def change(
         for name, value in rest.items():
             setattr(source, name, value)
         source.turn += 1
+        source.index = 0
         source.next_at = timezone.now()
         return _save(source, "source.changed", secret=secret, token=token, actor=actor, before=before)
 

@@ -34,7 +34,7 @@ def run(source_id: int) -> bool:
     if source is None:
         return False
     try:
-        looking.write(source, looking.look(source), turn=source.turn, actor=None)
+        looking.write(source, looking.look(source, patient=True), turn=source.turn, actor=None)
     except SourceError as error:
         looking.fail(source, error, turn=source.turn)
     except Exception as error:

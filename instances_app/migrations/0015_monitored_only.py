@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('instances_app', '0013_rotation'),
+        ('instances_app', '0014_transport_and_identity'),
     ]
 
     operations = [

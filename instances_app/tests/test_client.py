@@ -22,10 +22,12 @@ from instances_app.client import (
     Sample,
     Sampled,
     Target,
+    Way,
     replies,
     single,
 )
 
+PLAIN = Way(plain_http=True)
 Answer = Callable[[socket.socket], None]
 Ask = Callable[[Target], Reply]
 
@@ -61,7 +63,7 @@ def peer() -> Iterator[Callable[[Answer], Peer]]:
                 answer(connection)
 
         threading.Thread(target=serve, daemon=True).start()
-        return Peer(Target(f"http://127.0.0.1:{server.getsockname()[1]}", "the-token"), requests)
+        return Peer(Target(f"http://127.0.0.1:{server.getsockname()[1]}", "the-token", way=PLAIN), requests)
 
     yield start
     for server in servers:
@@ -179,12 +181,12 @@ def test_both_clients_give_every_answer_the_same_meaning(
 def test_a_refused_connection_certainly_delivered_nothing(ask: Ask) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    reply = ask(Target(f"http://127.0.0.1:{port}", "t"))
+    reply = ask(Target(f"http://127.0.0.1:{port}", "t", way=PLAIN))
     assert (reply.outcome, reply.code) == (Outcome.UNREACHABLE, "refused")
 
 
 def test_a_name_nobody_knows_is_told_from_a_refused_connection(ask: Ask) -> None:
-    reply = ask(Target("http://nowhere.invalid:9", "t"))
+    reply = ask(Target("http://nowhere.invalid:9", "t", way=PLAIN))
     assert (reply.outcome, reply.code) == (Outcome.UNREACHABLE, "dns")
 
 
@@ -202,7 +204,7 @@ def test_a_name_that_leads_to_a_metadata_service_is_not_told_the_token(
     ask: Ask, peer: Callable[[Answer], Peer], loopback_is_metadata: None
 ) -> None:
     listening = peer(hangs)
-    reply = ask(Target(listening.target.base_url.replace("127.0.0.1", "localhost"), "t"))
+    reply = ask(Target(listening.target.base_url.replace("127.0.0.1", "localhost"), "t", way=PLAIN))
     assert (reply.outcome, reply.code) == (Outcome.UNREACHABLE, "address")
     assert "metadata" in reply.error
     assert b"".join(listening.requests) == b""
@@ -210,7 +212,7 @@ def test_a_name_that_leads_to_a_metadata_service_is_not_told_the_token(
 
 def test_tls_to_something_else_says_tls(ask: Ask, peer: Callable[[Answer], Peer]) -> None:
     plain = peer(says("400 Bad", "this port speaks plain HTTP")).target
-    reply = ask(Target(plain.base_url.replace("http:", "https:"), "t"))
+    reply = ask(Target(plain.base_url.replace("http:", "https:"), "t", way=PLAIN))
     assert (reply.outcome, reply.code) == (Outcome.UNREACHABLE, "tls")
 
 
@@ -286,7 +288,7 @@ def test_a_push_that_looks_first_sends_nothing_when_its_digest_is_there(peer: Ca
 def test_the_services_own_endpoints_are_asked_without_the_agents_token(peer: Callable[[Answer], Peer]) -> None:
     asked = peer(says("200 OK", '{"status": "healthy"}'))
     with Fleet() as fleet:
-        fleet.submit(Sample(key=7, target=Target(f"{asked.target.base_url}/behind", "the-token")))
+        fleet.submit(Sample(key=7, target=Target(f"{asked.target.base_url}/behind", "the-token", way=PLAIN)))
         while not (found := fleet.results(timeout=1)):
             pass
     (sampled,) = found

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from instances_app.discovery import consul, found
+from console import testing
+from instances_app.discovery import consul, found, looking, sources, turns
 from instances_app.discovery.found import Found, SourceError
 from instances_app.tests.servers import Served, serving
 
@@ -37,12 +40,12 @@ def entry(number: int, **service: object) -> dict[str, Any]:
     }
 
 
-def ask(server: Served, told: object = None, *, secret: str = "", query: str = "", **settings: object) -> list[Found]:
+def ask(server: Served, told: object = None, *, secret: str = "", query: str = "", **settings: object) -> found.Told:
     if told is not None:
         content = told if isinstance(told, bytes) else json.dumps(told).encode()
         server.answers[PATH + query] = (200, content, {"X-Consul-Index": "42"})
     values = {"service": "web hooks", "tags": "", "datacentre": "", "passing": False, "scheme": "http", "path": ""}
-    return list(consul.find(values | {"url": server.url, "authority": ""} | settings, secret=secret))
+    return consul.find(values | {"url": server.url, "authority": ""} | settings, secret=secret)
 
 
 def test_services_become_instances_and_their_changes_are_seen(server: Served) -> None:
@@ -89,3 +92,53 @@ def test_no_answer_says_what_to_do(server: Served) -> None:
         ask(server)
     with pytest.raises(SourceError, match="Connection refused"):
         ask(server, url="http://127.0.0.1:1")
+
+
+def test_a_blocking_query_goes_on_from_what_was_heard_and_begins_anew_where_it_went_back(server: Served) -> None:
+    def heard(index: int, *, says: str, query: str) -> int:
+        server.answers[PATH + query] = (200, json.dumps([entry(0)]).encode(), {"X-Consul-Index": says} if says else {})
+        told = ask(server, wait=True, index=index)
+        assert len(told) == 1
+        return told.at
+
+    assert heard(0, says="42", query="") == 42
+    assert heard(42, says="42", query="?index=42&wait=3s") == 42  # nothing happened within three seconds
+    assert heard(42, says="57", query="?index=42&wait=3s") == 57
+    assert heard(57, says="3", query="?index=57&wait=3s") == 0  # Consul was restored
+    assert heard(57, says="", query="?index=57&wait=3s") == 0
+    assert heard(57, says="-1", query="?index=57&wait=3s") == 0
+    assert server.asked[-1][0] == PATH + "?index=57&wait=3s"
+    assert ask(server, [entry(0)], index=57).at == 0  # where nobody asked for it
+
+
+@pytest.mark.django_db
+def test_a_source_that_waits_is_due_with_the_next_beat_and_a_failing_one_is_not(server: Served) -> None:
+    cast = testing.cast()
+    typed = {"url": server.url, "service": "web hooks", "tags": "", "datacentre": "", "passing": False, "wait": True}
+    source = sources.add(
+        cast.environment,
+        kind="consul",
+        settings={**typed, "scheme": "http", "path": "", "authority": ""},
+        name="consul",
+        policy="propose",
+        seconds=300,
+        retire_hours=None,
+        secret="",
+        token="",
+        actor=cast.adam,
+    )
+    sources.start(source, actor=cast.adam)
+    content = json.dumps([entry(0)]).encode()
+    server.answers[PATH] = (200, content, {"X-Consul-Index": "42"})
+    server.answers[PATH + "?index=42&wait=3s"] = (200, content, {"X-Consul-Index": "43"})
+    assert turns.run(source.pk)
+    assert turns.run(source.pk)  # due again at once
+    source.refresh_from_db()
+    assert (source.index, source.error, source.found.count()) == (43, "", 1)
+    assert len(looking.look(source).entries) == 1  # whoever looks at a preview waits for nothing
+    assert server.asked[-1][0] == PATH
+    assert turns.run(source.pk)  # 404 for index 43
+    source.refresh_from_db()
+    assert source.index == 0
+    assert "HTTP 404" in source.error
+    assert source.next_at > timezone.now() + timedelta(seconds=200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.utils import timezone
 from console import testing
 from console.errors import Refused
 from console.models import AuditEvent
-from instances_app.discovery import deciding, found, joining, sources, turns
+from instances_app.discovery import deciding, found, joining, sources, throttle, turns
 from instances_app.models import DiscoverySource, Instance, Joined
 
 pytestmark = pytest.mark.django_db
@@ -100,6 +101,24 @@ def test_only_the_token_of_today_opens_it(cast: testing.Cast, source: DiscoveryS
     assert post(token).status_code == 401
     assert not Joined.objects.exists()
     assert token not in str(list(AuditEvent.objects.values_list("data", flat=True)))
+
+
+def test_an_address_with_many_wrong_tokens_waits_and_no_other_one(
+    cast: testing.Cast, source: DiscoverySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "SECONDS", 10**9)  # no minute ends in the middle of the test
+    token = joining.make_token(source, actor=cast.adam)
+
+    def status(token: str, address: str) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        return Client(REMOTE_ADDR=address).post(URL, ONE, content_type="application/json", headers=headers)
+
+    address = f"bad-{uuid.uuid4()}"
+    assert [status("join-1-x", address).status_code for _ in range(throttle.MOST)] == [401] * throttle.MOST
+    answer = status(token, address)
+    assert (answer.status_code, int(answer["Retry-After"]) > 0) == (429, True)
+    assert not Joined.objects.exists()
+    assert status(token, f"good-{uuid.uuid4()}").status_code == 202
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,25 @@ def test_json_in_its_three_shapes() -> None:
     ]
 
 
+def test_yaml_has_the_same_shapes_and_its_scalars_are_texts() -> None:
+    told = """
+# what Prometheus reads
+- http://a:1
+- {url: "http://b:1", name: bee, labels: {region: no, tier: 010, since: 2026-01-01}}
+- targets: [c:1, "http://d:1"]
+  labels: &kept
+    job: hooks
+"""
+    assert parse(told, "yaml") == [
+        Found("http://a:1"),
+        Found("http://b:1", "bee", {"region": "no", "tier": "010", "since": "2026-01-01"}),
+        Found("https://c:1", "", {"job": "hooks"}),
+        Found("http://d:1", "", {"job": "hooks"}),
+    ]
+    many = "".join(f"- {{url: 'http://h{n}:1', labels: {{n: a{n}}}}}\n" for n in range(1_000))
+    assert len(parse(many, "yaml")) == 1_000
+
+
 def test_csv_names_its_columns() -> None:
     assert parse("\ufeffname, url, region\nbee, http://b:1, eu\n, http://c:1,\n", "csv") == [
         Found("http://b:1", "bee", {"region": "eu"}),
@@ -70,6 +89,17 @@ def test_csv_names_its_columns() -> None:
         ("", "csv", "must name its columns"),
         (f'url\n"{"x" * 200_000}"', "csv", "Line . of the CSV"),
         (b"\xff\xfe", "json", "not UTF-8"),
+        ("a: [", "yaml", "no YAML of one document .line 2, column 1"),
+        ("- a\n---\n- b", "yaml", "no YAML of one document"),
+        ("", "yaml", "The YAML must be a list"),
+        ("- a\n- [b]", "yaml", "Entry 2 of the YAML"),
+        ("a: \x01", "yaml", "no YAML that can be read"),
+        ("- !!python/object/apply:os.system [id]", "yaml", "Entry 1 of the YAML"),
+        ("a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]", "yaml", "Line 2 of the YAML has an alias"),
+        ("- &a [*a]", "yaml", "has an alias"),
+        ("[" * 100_000, "yaml", "too deep or too long from line 1"),
+        ("-\n" * 500_001, "yaml", "too deep or too long"),
+        ("#" * (formats.YAML_LIMIT + 1), "yaml", "More than 2 MB"),
         ("http://a b c", "lines", "Line 1"),
     ],
 )

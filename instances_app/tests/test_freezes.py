@@ -171,7 +171,7 @@ def test_the_database_keeps_a_freeze_as_it_was_set(environment: Environment) -> 
 
 
 def test_where_it_is_protected_a_freeze_is_lifted_beside_a_review_only() -> None:
-    production = registry.add_environment("production", protected=True, actor=None)
+    production = registry.add_environment("production", protected=True, plain_http=True, actor=None)
     freeze = put(production, starts_at=LONG_AGO)
     freeze.lifted_at, freeze.lifted_by, freeze.lift_reason = LONG_AGO, testing.person("adam"), "quietly"
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from instances_app.client import Fleet, Look, Looked, Outcome, Push, Pushed, Target, wire
+from instances_app.client import Fleet, Look, Looked, Outcome, Push, Pushed, Target, Trust, Way, wire
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n{"webhooks_version":"%b"}' % (b"a" * 8)
+PLAIN = Way(plain_http=True)
 WANTED = {"webhooks": "b" * 64}
 
 Talk = Callable[[socket.socket, int], None]  # one connection and its number, from 1
@@ -63,17 +64,17 @@ def head(connection: socket.socket) -> bytes:
     return received
 
 
-def pushed(url: str, *, token: str = "t", body: bytes = b"{}", read_timeout: float = 0.5) -> Pushed:  # noqa: S107
+def pushed(url: str, *, token: str = "t", body: bytes = b"{}", read_timeout: float = 0.5, way: Way = PLAIN) -> Pushed:  # noqa: S107
     with Fleet(connect_timeout=2, read_timeout=read_timeout) as fleet:
-        fleet.submit(Push(1, Target(url, token), (body,), look_first=False, wanted=WANTED))
+        fleet.submit(Push(1, Target(url, token, way=way), (body,), look_first=False, wanted=WANTED))
         (result,) = fleet.results(timeout=30)
     assert isinstance(result, Pushed)
     return result
 
 
-def looked(url: str) -> Looked:
+def looked(url: str, way: Way = PLAIN) -> Looked:
     with Fleet(connect_timeout=2, read_timeout=2) as fleet:
-        fleet.submit(Look(1, Target(url, "t")))
+        fleet.submit(Look(1, Target(url, "t", way=way)))
         (result,) = fleet.results(timeout=30)
     assert isinstance(result, Looked)
     return result
@@ -194,9 +195,9 @@ def test_an_address_that_cannot_be_used_says_so(url: str) -> None:
     assert [(reply.outcome, reply.code) for reply in pushed(url).sent] == [(Outcome.UNREACHABLE, "address")]
 
 
-def test_tls_is_verified_by_name_and_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_is_verified_by_name_and_authority(tmp_path: Path) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority = _certificate(tmp_path, "localhost")
+    trusting = Way(trust=Trust(authorities=_certificate(tmp_path, "localhost").read_text()))
     server.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
 
     def talk(connection: socket.socket, number: int) -> None:
@@ -205,38 +206,26 @@ def test_tls_is_verified_by_name_and_authority(tmp_path: Path, monkeypatch: pyte
 
     with listening(talk, tls=server) as url:
         named = url.replace("127.0.0.1", "localhost")
-        try:
-            wire._tls.cache_clear()
-            unknown = pushed(named)
-            monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-            wire._tls.cache_clear()
-            known, misnamed = pushed(named), pushed(url)
-        finally:
-            monkeypatch.undo()
-            wire._tls.cache_clear()
+        unknown, known, misnamed = pushed(named, way=Way()), pushed(named, way=trusting), pushed(url, way=trusting)
     assert [(reply.outcome, reply.code) for reply in unknown.sent] == [(Outcome.UNREACHABLE, "tls")]
     assert [(reply.outcome, reply.code) for reply in misnamed.sent] == [(Outcome.UNREACHABLE, "tls")]
+    assert "not trusted by the machine" in unknown.sent[0].error
+    assert "for another name" in misnamed.sent[0].error
     assert known.read_back is not None
     assert known.read_back.outcome == Outcome.OK
 
 
-def test_a_look_notes_when_the_certificate_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_notes_when_the_certificate_ends(tmp_path: Path) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority = _certificate(tmp_path, "localhost")
+    trusting = Way(plain_http=True, trust=Trust(authorities=_certificate(tmp_path, "localhost").read_text()))
     server.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
 
     def talk(connection: socket.socket, number: int) -> None:
         while head(connection):
             connection.sendall(OK)
 
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-    wire._tls.cache_clear()
-    try:
-        with listening(talk, tls=server) as url, listening(talk) as plain:
-            shown, none = looked(url.replace("127.0.0.1", "localhost")), looked(plain)
-    finally:
-        monkeypatch.undo()
-        wire._tls.cache_clear()
+    with listening(talk, tls=server) as url, listening(talk) as plain:
+        shown, none = looked(url.replace("127.0.0.1", "localhost"), trusting), looked(plain, trusting)
     assert (shown.info.outcome, none.info.outcome) == (Outcome.OK, Outcome.OK)
     end = x509.load_pem_x509_certificate((tmp_path / "cert.pem").read_bytes()).not_valid_after_utc
     assert shown.certificate_until == end

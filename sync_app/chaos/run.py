@@ -181,7 +181,7 @@ def _note(found: Callable[[], list[str]], record: Record, supervision: Supervisi
 
 def _environment(name: str, plan: dict[str, Any], members: list[Member]) -> Cast:
     """With its people, its first documents, and its instances as the console learns to know them."""
-    environment = registry.add_environment(name, protected=bool(plan), actor=None)
+    environment = registry.add_environment(name, protected=bool(plan), plain_http=True, actor=None)
     environment.plan = plan
     environment.save()
     made = [User.objects.create(username=f"{role}-{name}") for role in (Role.OPERATOR, Role.APPROVER)]

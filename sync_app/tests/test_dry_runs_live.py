@@ -11,7 +11,7 @@ from configs_app.models import Change
 from console import testing
 from console.testing import Cast
 from console.testing_processes import Process, SampleInstance, until
-from instances_app.client import DryPush, DryPushed, Fleet, Outcome, Target, dry
+from instances_app.client import DryPush, DryPushed, Fleet, Outcome, Target, Way, dry
 from sync_app import dry_answers, dry_runs, tasks
 from sync_app.dry_run_models import DryRun
 from sync_app.tests.test_seed_service import TOKEN, SeedService, seed_service
@@ -90,7 +90,7 @@ def test_a_service_without_dry_runs_is_sent_nothing(seed_service: SeedService) -
     """Whatever the console remembers of it: it is asked at the very moment."""
     body = dry.body([("webhooks", "a" * 64, "{}")], request_id="x")
     with Fleet(connect_timeout=1, read_timeout=1) as fleet:
-        fleet.submit(DryPush(1, Target(seed_service.base_url, TOKEN), body))
+        fleet.submit(DryPush(1, Target(seed_service.base_url, TOKEN, way=Way(plain_http=True)), body))
         (result,) = until(lambda: fleet.results(timeout=1))
     assert isinstance(result, DryPushed)
     assert (result.info.outcome, result.answer) == (Outcome.OK, None)

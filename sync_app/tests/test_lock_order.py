@@ -12,6 +12,7 @@ from functools import partial
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 
 from configs_app import changes, comments
 from configs_app.tests.test_races import Deed, overlapping
@@ -19,7 +20,7 @@ from console import people, testing
 from console.errors import Refused
 from console.models import User
 from console.testing_processes import until
-from instances_app import observations, registry, rosters, rules
+from instances_app import identity, observations, registry, rosters, rules, transport
 from instances_app.models import Instance
 from instances_app.observations import Sighting
 from instances_app.plans import Plan
@@ -169,8 +170,8 @@ def test_an_imported_fleet_and_one_of_it_that_is_registered_by_hand() -> None:
         lambda: rosters.carry_out(cast.environment, file, actor=cast.olga),
         lambda: testing.instance(cast.environment, "other", "http://other"),
     )
-    assert told == ("Line 4, other: http://other is managed already, under another name.", "")
-    assert set(cast.environment.instances.values_list("name", flat=True)) == {"a", "other"}
+    assert told == ("", "staging has an instance named other already.")  # the environment's row orders them
+    assert set(cast.environment.instances.values_list("name", flat=True)) == {"a", "new", "other"}
 
 
 def test_a_batch_with_a_refused_token_and_a_round_of_questions() -> None:
@@ -190,3 +191,31 @@ def test_a_batch_with_a_refused_token_and_a_round_of_questions() -> None:
     ) == ("", "")
     refusing.refresh_from_db()
     assert refusing.token_refused_at is not None
+
+
+def test_forbidding_plain_http_and_an_address_over_it_see_each_other() -> None:
+    cast, other = testing.cast(), testing.cast("other")
+    told = overlapping(
+        lambda: testing.instance(cast.environment, "a", "http://a.example"),
+        lambda: transport.set_plain_http(cast.environment, False, actor=cast.adam),
+    )
+    assert told[0] == ""
+    assert "a would not be reached any more" in told[1]
+    told = overlapping(
+        lambda: transport.set_plain_http(other.environment, False, actor=other.adam),
+        lambda: testing.instance(other.environment, "b", "http://b.example"),
+    )
+    assert told[0] == ""
+    assert "Plain http:// is not allowed in other" in told[1]
+
+
+def test_two_who_pin_the_same_stranger_decide_once() -> None:
+    cast = testing.cast()
+    instance = testing.instance(cast.environment, "a")
+    facts = {"identity": "a" * 32, "stranger": "b" * 32, "stranger_at": timezone.now()}
+    Instance.objects.update(**facts)
+    pin = partial(identity.pin_anew, instance, seen="b" * 32, reason="Its disk was replaced.")
+    told = overlapping(partial(pin, actor=cast.olga), partial(pin, actor=cast.adam))
+    assert told == ("", "The expected instance answers there again. There is nothing to decide.")
+    instance.refresh_from_db()
+    assert (instance.identity, instance.stranger) == ("b" * 32, "")

@@ -23,7 +23,7 @@ from console.errors import Refused
 from console.models import AuditEvent
 from console.testing_processes import Process, free_port, until
 from instances_app import client, embedding, registry
-from instances_app.client import First, Looked, Outcome, Reply, Target
+from instances_app.client import First, Looked, Outcome, Reply, Target, Trust, Way
 from instances_app.models import Instance
 from instances_app.tests.servers import Served, certificate, serving
 from sync_app import onboarding, onboarding_words
@@ -43,8 +43,11 @@ AGENT = {
 }
 
 
-def explained(base_url: str) -> onboarding_words.Explained:
-    first = client.ask_first(1, Target(base_url, TOKEN), connect_timeout=2, read_timeout=0.4)
+PLAIN = Way(plain_http=True)
+
+
+def explained(base_url: str, *, way: Way = PLAIN) -> onboarding_words.Explained:
+    first = client.ask_first(1, Target(base_url, TOKEN, way=way), connect_timeout=2, read_timeout=0.4)
     return onboarding_words.explain(first, base_url)
 
 
@@ -57,7 +60,7 @@ def be_agent(served: Served) -> None:
 
 
 def test_each_failure_is_told_with_how_far_it_got_and_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     version = "/admin/config-version"
 
@@ -82,8 +85,7 @@ def test_each_failure_is_told_with_how_far_it_got_and_what_to_do(
         expired, one = secure("expired", ends_in=-1)
         other, two = secure("other", address="192.0.2.1")
         untrusted, _ = secure("untrusted")
-        (tmp_path / "trusted.pem").write_text(one + two)
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
+        trusting = Way(plain_http=True, trust=Trust(authorities=one + two))
         cases: dict[str, tuple[str, str, str]] = {  # address → step, title, something in what to do or why
             "http://nobody.invalid:8000": ("address", "nobody.invalid is not known", "getent hosts"),
             f"http://127.0.0.1:{free_port()}": ("connection", "Nothing listens", "--host 0.0.0.0"),
@@ -94,7 +96,7 @@ def test_each_failure_is_told_with_how_far_it_got_and_what_to_do(
                 "redirects",
                 "https://elsewhere.example/x",
             ),
-            untrusted: ("TLS", "not trusted", "SSL_CERT_FILE"),
+            untrusted: ("TLS", "not trusted", "have this environment trust that"),
             expired: ("TLS", "has ended", "Renew"),
             other: ("TLS", "another name", "192.0.2.1"),
             untrusted.replace("https", "http"): ("answer", "asked with http", "https://127.0.0.1"),
@@ -110,7 +112,7 @@ def test_each_failure_is_told_with_how_far_it_got_and_what_to_do(
             plain("/health", (200, HEALTHY.encode())): ("agent", "without an agent", "monitored only"),
         }
         for address, (step, title, words) in cases.items():
-            found = explained(address)
+            found = explained(address, way=trusting)
             assert (found.stopped, title in found.title) == (step, True), (address, title, found)
             assert words in " ".join((found.why, *found.next)), found
             assert found.next, "each says what to do"
@@ -135,7 +137,7 @@ def test_what_no_server_here_can_be_made_to_do_is_explained_too() -> None:
 def test_a_service_is_asked_without_the_token_and_tells_how_it_is() -> None:
     ill = {"status": "unhealthy", "service": "webhook-service", "components": {"config_manager": "unhealthy"}}
     with serving() as served:
-        look = client.Look(1, Target(served.url, TOKEN), service=True)
+        look = client.Look(1, Target(served.url, TOKEN, way=PLAIN), service=True)
         served.answers["/health"] = (200, HEALTHY.encode())
         assert client.look(look).info.body["health"] == "healthy"
         served.answers["/health"] = (200, HEALTHY.replace(': "healthy"}', ': "unavailable"}').encode())
@@ -329,7 +331,7 @@ def test_the_lines_that_are_shown_work_as_they_are(tmp_path: Path) -> None:
     processes = [serve_lines(folder, "served", port) for folder, port in ports.items()]
     try:
         for port in ports.values():
-            target = Target(f"http://127.0.0.1:{port}", TOKEN)
+            target = Target(f"http://127.0.0.1:{port}", TOKEN, way=PLAIN)
             answers = partial(client.versions, target)
             until(lambda: answers().outcome == Outcome.OK, what="the agent of the lines")  # noqa: B023 - used at once
             assert client.info(target).body["health"] == "healthy"

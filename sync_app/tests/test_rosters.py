@@ -85,7 +85,7 @@ def test_an_address_that_could_not_be_kept_is_refused_before_the_deed() -> None:
 def test_a_refused_line_stops_all_of_them_and_says_why() -> None:
     cast = fleet(2)
     registry.register(
-        registry.add_environment("production", protected=True, actor=None),
+        registry.add_environment("production", protected=True, plain_http=True, actor=None),
         name="theirs",
         base_url="http://theirs",
         token="x",

@@ -14,7 +14,7 @@ from console.errors import Refused
 from console.models import AuditEvent
 from console.testing import Cast
 from instances_app import client, exchanges, registry, rotation
-from instances_app.client import Fleet, Target, Turned
+from instances_app.client import Fleet, Target, Turned, Way
 from instances_app.models import Exchange, ExchangeState, Instance, Rotation, RotationState
 from sync_app import rollouts, rotation_turn
 from sync_app.bench.agents import agent
@@ -59,7 +59,7 @@ def turn(found: Rotation, *, settled: bool = False) -> None:
 def opens(instance: Instance) -> tuple[bool, bool]:
     """Whether the configured token opens, and the one that the console has."""
     instance.refresh_from_db()
-    old = client.versions(Target(instance.base_url, configured(instance.name)))
+    old = client.versions(Target(instance.base_url, configured(instance.name), way=Way(plain_http=True)))
     return old.status == 200, client.versions(instance.target).status == 200
 
 

@@ -14,7 +14,7 @@ from console.models import AuditEvent
 from console.testing import ended
 from console.testing_processes import Process, until
 from instances_app import client, registry, rotation
-from instances_app.client import Target
+from instances_app.client import Target, Way
 from instances_app.models import Exchange, ExchangeState, Instance, RotationState
 from sync_app import rollouts, tasks
 from sync_app.models import Cause, Delivery, Rollout
@@ -88,5 +88,5 @@ def test_two_hundred_tokens_are_rotated_under_running_rollouts_and_a_killed_work
 
 def opened(one: Instance) -> tuple[int | None, int | None]:
     """What the agent says to the token in its configuration, and to the one that the console has."""
-    old = client.versions(Target(one.base_url, configured(one.name)))
+    old = client.versions(Target(one.base_url, configured(one.name), way=Way(plain_http=True)))
     return old.status, client.versions(one.target).status

@@ -91,7 +91,9 @@ def test_labels_that_are_none_are_refused_and_stay_typed() -> None:
 
 def test_nothing_chosen_is_said_and_other_environments_are_out_of_reach() -> None:
     cast = fleet(2)
-    elsewhere = testing.instance(registry.add_environment("production", protected=True, actor=None), "theirs")
+    elsewhere = testing.instance(
+        registry.add_environment("production", protected=True, plain_http=True, actor=None), "theirs"
+    )
     for deed in ("retire", "label", "check"):
         assert "No instance is chosen" in ask(cast.olga, f"selected/{deed}/", instance=elsewhere.pk)
         sent: dict[str, Any] = {"instance": elsewhere.pk, "confirmation": "staging", "put": "a=b"}

@@ -80,7 +80,7 @@ def _planned() -> list[dict[str, str]]:
 
 def _environment(name: str, protected: bool) -> Environment:
     found = Environment.objects.filter(name=name).first()
-    return found or registry.add_environment(name, protected=protected, actor=None)
+    return found or registry.add_environment(name, protected=protected, plain_http=True, actor=None)
 
 
 def _people(environments: list[Environment]) -> dict[str, tuple[str, str]]:
