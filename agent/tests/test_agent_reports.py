@@ -81,7 +81,17 @@ async def test_instance_info_has_the_fields_of_the_proposal_and_ours(client: Cli
         "draining": False,
         "agent_version": __version__,
         "protocol": 1,
-        "capabilities": ["batch", "digest", "sequence", "dry_run", "read", "drain", "readiness", "identity"],
+        "capabilities": [
+            "batch",
+            "digest",
+            "sequence",
+            "dry_run",
+            "read",
+            "drain",
+            "readiness",
+            "rotate_token",
+            "identity",
+        ],
     }
 
 

@@ -149,7 +149,9 @@ def test_every_command_of_the_compose_file_runs_and_together_they_deliver(place:
         for name in INSTANCES:
             url = f"http://127.0.0.1:{place.ports[name]}"
             page = browser.post("/e/staging/instances/new/", name=name, base_url=url, token=token, labels="")
-            assert "healthy" in page
+            waits = re.search(r"/instances/\d+/onboarding/now/", page)
+            assert waits is not None
+            until(lambda: "The agent answers" in browser.get(waits[0]), what="its first answer")  # noqa: B023 - used at once
         editor = browser.post("/e/staging/changes/new/")
         change = re.search(r"/changes/(\d+)/", editor)
         assert change is not None

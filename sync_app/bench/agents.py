@@ -62,7 +62,6 @@ def listen() -> socket.socket:
 
 
 def server(app: App) -> uvicorn.Server:
-    logging.getLogger("webhook_agent").setLevel(logging.ERROR)  # it says of each 401 that there was one
     options: dict[str, Any] = {
         "interface": "asgi3",
         "ws": "none",
@@ -80,6 +79,7 @@ def main() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await apps[scope["path"].split("/")[1]](scope, receive, send)
 
+    logging.getLogger("webhook_agent").setLevel(logging.ERROR)  # it says of each 401 that there was one
     listener = listen()
     print(listener.getsockname()[1], flush=True)  # noqa: T201
     server(app).run(sockets=[listener])
