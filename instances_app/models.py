@@ -215,6 +215,10 @@ class Instance(Checked):
     def target(self) -> Target:
         return Target(base_url=self.base_url, token=sealing.unseal(self.token_sealed))
 
+    def here_since(self, at: datetime) -> bool:
+        """Whether what is of that moment was at the address that it has now."""
+        return self.moved_at is None or at > self.moved_at
+
     @property
     def look(self) -> Look:
         """The question of a check."""
