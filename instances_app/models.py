@@ -279,7 +279,7 @@ class Observation(models.Model):
     """What an instance reported to run for one document, from when until when.
 
     From `since` to `seen_at` its reports said so, with no silence above STALE_SECONDS among them. Between `seen_at` and
-    `until`, the first report of something else or after a silence, nobody looked. `instances_app/history.py` reads it.
+    `until`, the first report of something else or after a silence, or a move, nobody looked. `instances_app/history.py` reads it.
     """
 
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="observations")
@@ -287,7 +287,7 @@ class Observation(models.Model):
     digest = models.CharField(max_length=64)  # 64 hex digits, or the 16 a seed-only service reports
     since = models.DateTimeField()
     seen_at = models.DateTimeField()  # the latest report of the same digest
-    until = models.DateTimeField(null=True)  # the next observation's since; null: the latest one
+    until = models.DateTimeField(null=True)  # the next observation's since, or its move; null: the latest one
 
     class Meta:
         constraints = [

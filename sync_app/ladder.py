@@ -158,7 +158,7 @@ def _without_word(facts: Facts, name: str, last: Attempt | None) -> Rung:
     told = facts.told
     newest = facts.attempts[0] if facts.attempts else None
     if last is not None and last is newest and not last.ran_already and not facts.seen_since(last):
-        if last.state == DeliveryState.REJECTED:
+        if last.state == DeliveryState.REJECTED and not facts.right:
             what = "It read the documents and refused them; what it ran before goes on."
             return Rung(
                 name,
@@ -173,7 +173,7 @@ def _without_word(facts: Facts, name: str, last: Attempt | None) -> Rung:
         if pushed and facts.speaks_protocol and facts.fresh(last.finished_at):
             what = f"It answered the push with success, which its agent does once the documents are {name}."
             return Rung(name, REACHED, what, last.finished_at, attempt=last)
-        if not facts.right and last.state not in {DeliveryState.VERIFIED}:
+        if not facts.right and last.state != DeliveryState.VERIFIED:
             return of_the_push(name, last)
     if not facts.right and last is None:
         return Rung(name, AHEAD, "Nothing was sent.")
