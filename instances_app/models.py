@@ -279,7 +279,8 @@ class Observation(models.Model):
     """What an instance reported to run for one document, from when until when.
 
     From `since` to `seen_at` its reports said so, with no silence above STALE_SECONDS among them. Between `seen_at` and
-    `until`, the first report of something else or after a silence, or a move, nobody looked. `instances_app/history.py` reads it.
+    `until`, the first report of something else or after a silence, or a move, nobody looked.
+    `instances_app/history.py` reads it.
     """
 
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="observations")

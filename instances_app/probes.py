@@ -148,9 +148,13 @@ def check(wanted: Settings) -> None:
     path = wanted.path
     if not path.startswith("/") or path.startswith("//"):
         raise Refused("The path begins with one slash and stands behind each instance's address: /health, say.")
-    if not PATH.fullmatch(path) or len(path) > 300 or ".." in unquote(path):
-        raise Refused("The path has characters that no address has, or leads upwards. Percent-encode the former.")
-    if unquote(path).lower().startswith("/admin"):
+    parts = unquote(path.partition("?")[0]).replace("\\", "/").lower().split("/")[1:]
+    if not PATH.fullmatch(path) or len(path) > 300 or {".", ".."} & set(parts) or "" in parts[:-1]:
+        raise Refused(
+            "The path has characters that no address has, leads upwards, or has two slashes in a row. "
+            "Percent-encode the first."
+        )
+    if parts[0] == "admin":
         raise Refused("/admin is the agent's. The probe asks the service itself, without the agent's token.")
     ranges(wanted.statuses)
     if len(wanted.statuses) > 100 or len(wanted.contains) > 200 or "\0" in wanted.contains:

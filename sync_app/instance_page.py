@@ -21,7 +21,7 @@ from instances_app import day, probes
 from instances_app.client.replies import printable
 from instances_app.models import Instance, Observation, Probe
 from instances_app.models import Served as Kept
-from sync_app import fleet, ladder
+from sync_app import fleet, ladder, serving
 from sync_app.ladder_facts import Attempt, Facts, Ladder, Report, Served, Told
 from sync_app.models import Cause, Delivery, DeliveryState, RolloutState
 
@@ -200,7 +200,7 @@ def _served(instance: Instance, probe: Probe | None) -> Served | None:
     kept = Kept.objects.filter(instance=instance).first()
     believed = probes.believed_for(probe)
     if kept is None or not probes.counts(kept, probe, instance):
-        return Served(believed)
+        return Served(believed, held=probe.secrets_sealed is not None and not serving.is_proven(instance))
     return Served(believed, kept.word, kept.at, kept.detail, kept.said)
 
 

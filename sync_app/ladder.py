@@ -175,7 +175,7 @@ def _without_word(facts: Facts, name: str, last: Attempt | None) -> Rung:
             return Rung(name, REACHED, what, last.finished_at, attempt=last)
         if not facts.right and last.state != DeliveryState.VERIFIED:
             return of_the_push(name, last)
-    if not facts.right and last is None:
+    if not facts.right and last is None and facts.overwritten is None:
         return Rung(name, AHEAD, "Nothing was sent.")
     if told.at is not None and not told.protocol:
         return Rung(name, UNTOLD, "This service speaks the three endpoints only and says nothing about it.", told.at)
@@ -226,6 +226,11 @@ def _serving(facts: Facts) -> Rung:
             next="An admin sets one up.",
             go="probe",
         )
+    if served.held:
+        what = (
+            "The probe's sealed headers and body go only where a delivery was verified, and none was at this address."
+        )
+        return Rung("serving", UNKNOWN, what, next="Sync this instance.", go="sync")
     if served.word is None or served.at is None:
         return Rung(
             "serving", UNKNOWN, "The service has not been asked by this probe.", next="Probe it now.", go="probe-now"

@@ -80,6 +80,7 @@ class Served:
     at: datetime | None = None
     detail: str = ""
     said: str = ""
+    held: bool = False  # what is sealed in it may not go there yet
 
 
 @dataclass(frozen=True, slots=True)

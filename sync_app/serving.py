@@ -103,7 +103,7 @@ def by_hand(probe: Probe, instance: Instance) -> Found:
 
 def refuse_unproven(instance: Instance) -> None:
     """What is sealed goes only to where documents went: whoever may register an instance would be sent it otherwise."""
-    if not Instance.objects.filter(proven(), pk=instance.pk).exists():
+    if not is_proven(instance):
         raise Refused(
             f"No delivery was verified on {instance} at its present address, so the probe's sealed headers and body "
             "are not sent there. Sync it first."
@@ -155,6 +155,10 @@ def _asked(probe: Probe) -> QuerySet[Instance]:
     """Whom this probe goes to by itself."""
     active = probe.environment.instances.active().defer("info", "labels")
     return active if probe.secrets_sealed is None else active.filter(proven())
+
+
+def is_proven(instance: Instance) -> bool:
+    return Instance.objects.filter(proven(), pk=instance.pk).exists()
 
 
 def proven() -> Exists:

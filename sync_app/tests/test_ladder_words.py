@@ -22,7 +22,7 @@ from instances_app.probes import Settings
 from sync_app import fleet, instance_page, rollbacks, rollouts, waves
 from sync_app.ladder import Verdict
 from sync_app.ladder_facts import Ladder
-from sync_app.models import UNFINISHED, WITH_REASON, Delivery, DeliveryState, Rollout, RolloutState
+from sync_app.models import UNFINISHED, WITH_REASON, Delivery, DeliveryState, Rollout
 from sync_app.tests.attempts import change, work
 from sync_app.verdicts import AFTER_PUSH
 
@@ -35,7 +35,7 @@ OTHER = "e" * 64
 
 @pytest.mark.parametrize("state", ["running", "halted", "incomplete"])
 def test_the_verdict_and_the_fleet_pages_word_agree_over_random_histories(state: str) -> None:
-    dice = random.Random(f"ladder {state}")  # noqa: S311 - no secret: the same histories every time
+    dice = random.Random(f"ladder {state}")
     cast = testing.cast()
     testing.bundle(cast.environment)
     instances = [testing.instance(cast.environment, f"i{number:03}") for number in range(NUMBER)]
@@ -90,7 +90,7 @@ def _history(dice: random.Random, instance: Instance, rollouts_: list[Rollout], 
         going = rollout.is_going
         states = [one for one in DeliveryState if going or one not in UNFINISHED]
         state = dice.choice(states)
-        sent = state == DeliveryState.VERIFIED and dice.random() < 0.8 or dice.random() < 0.5
+        sent = (state == DeliveryState.VERIFIED and dice.random() < 0.8) or dice.random() < 0.5
         sent = sent and state != DeliveryState.PENDING
         at = moments[index * 2]
         rows.append(

@@ -28,9 +28,10 @@ from console.errors import Refused
 from console.models import AuditEvent
 from console.testing import Cast
 from console.testing_processes import free_port
-from instances_app import probes
+from instances_app import observations, probes
 from instances_app.client import probing
 from instances_app.models import Instance, Probe, Served
+from instances_app.observations import Sighting
 from instances_app.probes import Settings
 from sync_app import serving
 from sync_app.tests.attempts import begin, work
@@ -215,6 +216,9 @@ def test_what_is_kept_of_an_answer_has_no_secret_of_the_probe_or_of_the_document
         Settings("GET", "/%2e%2e/other"),
         Settings("GET", "/admin/config"),
         Settings("GET", "/%61dmin/config"),
+        Settings("GET", "/./admin/config"),
+        Settings("GET", "/%2fadmin/config"),
+        Settings("GET", "/x/..%5c..%5cadmin"),
         Settings("GET", "/x", body="{}"),
         Settings("GET", "/x", statuses="2xx"),
         Settings("GET", "/x", statuses="299-200"),
@@ -302,6 +306,10 @@ def test_by_hand_what_is_sealed_goes_only_where_a_delivery_was_verified_too(url:
     olga, adam = Client(), Client()
     olga.force_login(cast.olga)
     adam.force_login(cast.adam)
+    observations.record([Sighting(own.pk, rollout.bundle.digests())])
+    told = olga.get(reverse("sync:instance", args=[own.pk])).content.decode()
+    assert "none was at this address" in told
+    assert "Probe it now" not in told
     answer = olga.post(reverse("sync:instance-probe", args=[own.pk]), follow=True)
     assert "sealed headers and body are not sent there" in answer.content.decode()
     typed = {"method": "GET", "path": "/y", "statuses": "404", "seconds": "5", "every": "10", "try": "yes"}
