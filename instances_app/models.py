@@ -239,6 +239,10 @@ class Instance(Checked):
             identity=self.identity,
         )
 
+    def here_since(self, at: datetime) -> bool:
+        """Whether what is of that moment was at the address that it has now."""
+        return self.moved_at is None or at > self.moved_at
+
     @property
     def look(self) -> Look:
         """The question of a check."""
@@ -295,7 +299,8 @@ class Observation(models.Model):
     """What an instance reported to run for one document, from when until when.
 
     From `since` to `seen_at` its reports said so, with no silence above STALE_SECONDS among them. Between `seen_at` and
-    `until`, the first report of something else or after a silence, nobody looked. `instances_app/history.py` reads it.
+    `until`, the first report of something else or after a silence, or a move, nobody looked.
+    `instances_app/history.py` reads it.
     """
 
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="observations")
@@ -303,7 +308,7 @@ class Observation(models.Model):
     digest = models.CharField(max_length=64)  # 64 hex digits, or the 16 a seed-only service reports
     since = models.DateTimeField()
     seen_at = models.DateTimeField()  # the latest report of the same digest
-    until = models.DateTimeField(null=True)  # the next observation's since; null: the latest one
+    until = models.DateTimeField(null=True)  # the next observation's since, or its move; null: the latest one
 
     class Meta:
         constraints = [

@@ -14,7 +14,7 @@ from django.utils import timezone
 from console import audit
 from console.errors import Refused
 from console.models import User
-from instances_app import exchanges, registry, selections
+from instances_app import exchanges, observations, registry, selections
 from instances_app.models import Environment, Instance
 from instances_app.selections import Done
 
@@ -84,6 +84,7 @@ def move(environment: Environment, instances: Collection[int], *, find: str, put
         try:
             with transaction.atomic():
                 Instance.objects.bulk_update(moved, ["base_url", "moved_at", "stranger", "stranger_at"], batch_size=500)
+                observations.forget([one.pk for one in moved])
         except IntegrityError:
             raise Refused("Nothing was moved: somebody has just taken one of these addresses. Look again.") from None
         audit.record(

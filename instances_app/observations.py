@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -101,6 +101,16 @@ def record(sightings: Iterable[Sighting]) -> None:
                 WHERE NOT EXISTS (SELECT 1 FROM instances_app_observation o
                     WHERE o.instance_id = seen.instance_id AND o.kind = seen.kind AND o.until IS NULL)""",
             values,
+        )
+
+
+def forget(instance_ids: Collection[int]) -> None:
+    """End what these report: they have moved, and nobody has asked at the new address. The caller holds their rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """UPDATE instances_app_observation SET until = greatest(seen_at, %s)
+                WHERE instance_id = ANY(%s) AND until IS NULL""",
+            [timezone.now(), list(instance_ids)],
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
@@ -23,9 +23,9 @@ from console import audit
 from console.errors import Refused
 from console.models import User
 from console.sealing import seal, unseal
+from instances_app import probe_secrets
 from instances_app.client import Outcome
 from instances_app.client.probing import Answered, Ask
-from instances_app.client.replies import printable
 from instances_app.models import Environment, Instance, Probe, Served, Service
 from instances_app.probe_models import Method
 
@@ -36,10 +36,7 @@ OWN = frozenset(  # the client writes these itself; a second one could be read a
     {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "user-agent", "expect", "upgrade"}
     | {"te", "trailer", "proxy-authorization", "keep-alive"}
 )
-PLAIN = frozenset({"accept", "accept-language", "content-type", "cache-control"})  # headers without secrets
 MOST_HEADERS, LONGEST_HEADERS, LONGEST_BODY, MOST_CHECKS, LONGEST_SECONDS = 20, 4000, 64 * 1024, 1000, 30
-SHORTEST_SECRET = 4
-MARK = "‹secret›"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +98,9 @@ class Settings:
             return Service.WRONG, f"It answered with HTTP {answered.status}, but without the text “{self.contains}”."
         return Service.SERVING, ""
 
-    def masked(self, text: str) -> str:
-        """Somebody's words without the secrets of this probe, on one line, at most 300 characters."""
-        for secret in sorted(set(self._secrets()), key=len, reverse=True):
-            text = text.replace(secret, MARK)
-        return printable(text)
-
-    def _secrets(self) -> Iterator[str]:
-        for name, value in self.headers:
-            if name.lower() not in PLAIN:
-                yield from _spellings(value)
-                yield from _spellings(value.partition(" ")[2])
-        yield from _spellings(self.body)
-        try:
-            yield from (part for text in _texts(json.loads(self.body)) for part in _spellings(text))
-        except (ValueError, RecursionError):
-            return
+    def hiding(self) -> Callable[[str], str]:
+        """Somebody's words → the same on one line, at most 300 characters, without the secrets of this probe."""
+        return probe_secrets.hiding(self.headers, self.body)
 
 
 def of(environment: Environment) -> Probe | None:
@@ -164,9 +148,13 @@ def check(wanted: Settings) -> None:
     path = wanted.path
     if not path.startswith("/") or path.startswith("//"):
         raise Refused("The path begins with one slash and stands behind each instance's address: /health, say.")
-    if not PATH.fullmatch(path) or len(path) > 300 or ".." in unquote(path):
-        raise Refused("The path has characters that no address has, or leads upwards. Percent-encode the former.")
-    if unquote(path).lower().startswith("/admin"):
+    parts = unquote(path.partition("?")[0]).replace("\\", "/").lower().split("/")[1:]
+    if not PATH.fullmatch(path) or len(path) > 300 or {".", ".."} & set(parts) or "" in parts[:-1]:
+        raise Refused(
+            "The path has characters that no address has, leads upwards, or has two slashes in a row. "
+            "Percent-encode the first."
+        )
+    if parts[0] == "admin":
         raise Refused("/admin is the agent's. The probe asks the service itself, without the agent's token.")
     ranges(wanted.statuses)
     if len(wanted.statuses) > 100 or len(wanted.contains) > 200 or "\0" in wanted.contains:
@@ -234,21 +222,4 @@ def counts(served: Served | None, probe: Probe, instance: Instance) -> bool:
     """Whether this was found by today's probe at today's address."""
     if served is None or served.version != probe.version:
         return False
-    return instance.moved_at is None or served.at >= instance.moved_at
-
-
-def _spellings(secret: str) -> Iterable[str]:
-    """As it is, and as JSON writes it."""
-    secret = secret.strip()
-    return (secret, json.dumps(secret)[1:-1]) if len(secret) >= SHORTEST_SECRET else ()
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
+    return instance.here_since(served.at)

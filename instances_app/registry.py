@@ -149,10 +149,8 @@ def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, s
         if instance.base_url != before["base_url"]:
             instance.moved_at = timezone.now()
             exchanges.refuse_move([instance.pk])
-            instance.stranger, instance.stranger_at = (
-                "",
-                None,
-            )  # who answers at the new one is asked with the next check
+            instance.stranger, instance.stranger_at = "", None  # who answers at the new one is asked with the next check
+            observations.forget([instance.pk])
         if token.strip():
             exchanges.typed(instance)
             instance.token_sealed, instance.token_refused_at = seal(token.strip()), None

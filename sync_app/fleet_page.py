@@ -211,7 +211,7 @@ def _marks(rows: list[Row], columns: Columns) -> dict[str, tuple[object, ...]]:
             row.instance.token_refused_at,
             row.instance.stranger,
             getattr(row.instance, "twin", None),
-            row.instance.in_maintenance,
+            (row.instance.in_maintenance, row.instance.maintenance_reason, row.instance.maintenance_until),
             getattr(row.instance, "draining", None),
             *(getattr(row.instance, name, None) for name in ("agent", "abilities")),
             row.instance.latency_ms if "latency" in columns else None,

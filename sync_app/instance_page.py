@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import F
 from django.utils import timezone
 from webhook_agent import protocol
 
@@ -20,7 +21,7 @@ from instances_app import day, probes
 from instances_app.client.replies import printable
 from instances_app.models import Instance, Observation, Probe
 from instances_app.models import Served as Kept
-from sync_app import fleet, ladder
+from sync_app import fleet, ladder, serving
 from sync_app.ladder_facts import Attempt, Facts, Ladder, Report, Served, Told
 from sync_app.models import Cause, Delivery, DeliveryState, RolloutState
 
@@ -89,7 +90,9 @@ def workers(instance: Instance) -> tuple[int, int] | None:
 def _documents(instance: Instance, bundle: Bundle | None, names: Names, probe: Probe | None) -> list[Document]:
     if bundle is None:
         return []
-    reported = list(instance.observations.order_by("-since", "-pk")[:REPORTS])
+    # What it reports now comes first, however often the other document has changed since.
+    newest = instance.observations.order_by(F("until").desc(nulls_first=True), "-pk")[:REPORTS]
+    reported = sorted(newest, key=lambda one: (one.since, one.pk), reverse=True)
     tried = (
         instance.deliveries.select_related(
             "rollout__author", "rollout__bundle__webhooks", "rollout__bundle__connections"
@@ -97,7 +100,9 @@ def _documents(instance: Instance, bundle: Bundle | None, names: Names, probe: P
         .defer("rollout__bundle__webhooks__content_sealed", "rollout__bundle__connections__content_sealed")
         .order_by("-pk")[:TRIED]
     )
-    since_move = [one for one in tried if instance.moved_at is None or one.changed_at >= instance.moved_at]
+    since_move = [one for one in tried if instance.here_since(one.sent_at or one.changed_at)]
+    all_ = len(reported) < REPORTS
+    reported = [one for one in reported if instance.here_since(one.seen_at)]
     served = _served(instance, probe)
     at = timezone.now()
     found = []
@@ -111,9 +116,7 @@ def _documents(instance: Instance, bundle: Bundle | None, names: Names, probe: P
             now=at,
             stale=timedelta(seconds=settings.STALE_SECONDS),
             report=Report(seen.digest, seen.since, seen.seen_at) if seen else None,
-            attempts=[
-                _attempt(one, kind, revision.digest, of_kind, all_=len(reported) < REPORTS) for one in since_move
-            ],
+            attempts=[_attempt(one, kind, revision.digest, of_kind, all_=all_) for one in since_move],
             told=_told(instance, kind, bundle),
             served=served,
             in_maintenance=instance.in_maintenance,
@@ -166,23 +169,20 @@ def _ran(wanted: str, sent_at: datetime | None, reported: Sequence[Observation],
 
 
 def _told(instance: Instance, kind: str, bundle: Bundle) -> Told:
+    if instance.info_at is None or not instance.here_since(instance.info_at):
+        return Told(None, False)
     info = instance.info
     listed = info.get("documents")
     said = listed.get(kind) if isinstance(listed, dict) else None
     said = said if isinstance(said, dict) else {}
     counted = workers(instance)
-    at = (
-        instance.info_at
-        if instance.moved_at is None or (instance.info_at or instance.moved_at) > instance.moved_at
-        else None
-    )
     words = _text(info.get("health_reason"))
     problem = _text(said.get("problem"))
     if words or problem:
         hide = reasons.hiding(revision.text for revision in bundle.revisions())
         words, problem = hide(words), hide(problem)
     return Told(
-        at=at,
+        at=instance.info_at,
         protocol=_number(info.get("protocol")) is not None and bool(said),
         digest=_text(said.get("digest")),
         on_disk=_text(said.get("on_disk")),
@@ -200,7 +200,7 @@ def _served(instance: Instance, probe: Probe | None) -> Served | None:
     kept = Kept.objects.filter(instance=instance).first()
     believed = probes.believed_for(probe)
     if kept is None or not probes.counts(kept, probe, instance):
-        return Served(believed)
+        return Served(believed, held=probe.secrets_sealed is not None and not serving.is_proven(instance))
     return Served(believed, kept.word, kept.at, kept.detail, kept.said)
 
 

@@ -47,14 +47,23 @@ def verdict(ladders: Sequence[Ladder]) -> Verdict:
     """The worst first: what stopped, what nobody knows, what has not come yet; and whether it serves last of all."""
     stops = [(rung, one) for one in ladders if (rung := one.stop) is not None]
     stops = [(rung, one) for rung, one in stops if rung.name != "serving"] or stops
-    for state, word in ((STOPPED, "not right"), (UNKNOWN, "unknown"), (AHEAD, "not right"), (WAITING, "under way")):
+    for state in (STOPPED, UNKNOWN, AHEAD, WAITING):
         for rung, one in stops:
             if rung.state == state:
-                return Verdict(word, _says(rung, one), rung, one.kind)
+                return Verdict(_word(rung, one), _says(rung, one), rung, one.kind)
     serving = {one.rung("serving").state for one in ladders}
     return Verdict(
         "right", "It runs what it should, and serves." if serving == {REACHED} else "It runs what it should."
     )
+
+
+def _word(rung: Rung, one: Ladder) -> str:
+    """What its last report says goes before where the ladder stands: a push that nobody knows of changes no report."""
+    if rung.state == WAITING:
+        return "under way"
+    if rung.name == "serving":
+        return "unknown" if rung.state == UNKNOWN else "not right"
+    return "unknown" if one.runs is None else "not right"
 
 
 def _says(rung: Rung, one: Ladder) -> str:
@@ -64,10 +73,10 @@ def _says(rung: Rung, one: Ladder) -> str:
             if rung.state == UNKNOWN
             else ("It runs what it should, and does not serve.")
         )
-    if rung.state == UNKNOWN:
-        return f"Nobody knows whether it runs the {one.kind} it should."
     if rung.state == WAITING:
         return f"A rollout is bringing the {one.kind} it should run."
+    if one.runs is None:
+        return f"Nobody knows whether it runs the {one.kind} it should."
     if one.proven:
         return f"It runs the {one.kind} it should, but something is not as it should be."
     return f"It does not run the {one.kind} it should."
@@ -98,7 +107,7 @@ def _written(facts: Facts) -> Rung:
 def _loaded(facts: Facts) -> Rung:
     told, last = facts.told, facts.attempt
     named = facts.report.seen_at if facts.right and facts.report else None
-    if named and told.protocol and told.alive is not None and not (facts.told_since and told.at and told.at >= named):
+    if named and facts.speaks_protocol and told.alive and not (facts.told_since and told.at and told.at >= named):
         what = "Its config-version names this content, which its agent does only when every worker process runs it."
         return Rung("loaded", REACHED, what, named)
     if facts.told_since and told.protocol:
@@ -125,7 +134,7 @@ def _told_loaded(facts: Facts) -> Rung:
         )
     if not facts.wants(told.digest):
         return not_there(facts, "loaded", f"It has loaded other content ({short(told.digest)}).", told.at)
-    if told.alive is None or told.loaded is None:
+    if not told.alive or told.loaded is None:
         what = "The process that answered has loaded it. Whether there are others, it cannot see."
         return Rung("loaded", UNKNOWN, what, told.at, next="Give the agent a folder that it can write to.")
     if told.loaded < told.alive:
@@ -149,7 +158,7 @@ def _without_word(facts: Facts, name: str, last: Attempt | None) -> Rung:
     told = facts.told
     newest = facts.attempts[0] if facts.attempts else None
     if last is not None and last is newest and not last.ran_already and not facts.seen_since(last):
-        if last.state == DeliveryState.REJECTED:
+        if last.state == DeliveryState.REJECTED and not facts.right:
             what = "It read the documents and refused them; what it ran before goes on."
             return Rung(
                 name,
@@ -161,12 +170,12 @@ def _without_word(facts: Facts, name: str, last: Attempt | None) -> Rung:
                 **after_failure(last),
             )
         pushed = last.state == DeliveryState.VERIFIED and last.evidence == AFTER_PUSH and last.ran_already is False
-        if pushed and told.protocol and facts.fresh(last.finished_at):
+        if pushed and facts.speaks_protocol and facts.fresh(last.finished_at):
             what = f"It answered the push with success, which its agent does once the documents are {name}."
             return Rung(name, REACHED, what, last.finished_at, attempt=last)
-        if not facts.right and last.state not in {DeliveryState.VERIFIED}:
+        if not facts.right and last.state != DeliveryState.VERIFIED:
             return of_the_push(name, last)
-    if not facts.right and last is None:
+    if not facts.right and last is None and facts.overwritten is None:
         return Rung(name, AHEAD, "Nothing was sent.")
     if told.at is not None and not told.protocol:
         return Rung(name, UNTOLD, "This service speaks the three endpoints only and says nothing about it.", told.at)
@@ -198,6 +207,9 @@ def _verified(facts: Facts) -> Rung:
             next="Check now.",
             go="check",
         )
+    if not facts.right and facts.wants(report.digest):
+        what = "It reported this content before a push of another one left, and nothing since."
+        return Rung("verified", UNKNOWN, what, report.seen_at, next="Check now.", go="check")
     if facts.right:
         digits = " (the first 16 digits of it: this service reports no more)" if len(report.digest) < 64 else ""
         return Rung("verified", REACHED, f"Read back: it reports the digest that was wanted{digits}.", report.seen_at)
@@ -214,6 +226,11 @@ def _serving(facts: Facts) -> Rung:
             next="An admin sets one up.",
             go="probe",
         )
+    if served.held:
+        what = (
+            "The probe's sealed headers and body go only where a delivery was verified, and none was at this address."
+        )
+        return Rung("serving", UNKNOWN, what, next="Sync this instance.", go="sync")
     if served.word is None or served.at is None:
         return Rung(
             "serving", UNKNOWN, "The service has not been asked by this probe.", next="Probe it now.", go="probe-now"
@@ -225,11 +242,12 @@ def _serving(facts: Facts) -> Rung:
             f"The probe found it {_found(served.word)}, but not proven to run this content.",
             served.at,
         )
-    if served.at < facts.report.since:
+    if served.at < max(facts.report.since, facts.pushed_at or facts.report.since):
+        early = "this content was there" if served.at < facts.report.since else "the last push to it"
         return Rung(
             "serving",
             UNKNOWN,
-            "It was asked last before this content was there.",
+            f"It was asked last before {early}.",
             served.at,
             next="Probe it now.",
             go="probe-now",

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 from webhook_agent import protocol
 
+from sync_app.models import DeliveryState
+
 REACHED = "reached"
 ELSEWHERE = "not by us"  # it is there, and no push of ours brought it
 WAITING = "under way"
@@ -49,6 +51,10 @@ class Attempt:
     evidence: str = ""
     ran_already: bool | None = False  # it reported this content before the push left; None: that is not kept any more
 
+    @property
+    def may_have_arrived(self) -> bool:
+        return self.sent_at is not None and self.state != DeliveryState.REJECTED and self.code != protocol.STALE
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -74,6 +80,7 @@ class Served:
     at: datetime | None = None
     detail: str = ""
     said: str = ""
+    held: bool = False  # what is sealed in it may not go there yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,11 @@ class Ladder:
         return self.rung("verified").state == REACHED
 
     @property
+    def runs(self) -> bool | None:
+        """Whether it runs what is wanted, by a report that can be believed; None: there is none."""
+        return {REACHED: True, UNKNOWN: None}.get(self.rung("verified").state, False)
+
+    @property
     def stop(self) -> Rung | None:
         """Where it stands still, whatever the reason. What is verified is not held up by what nobody knows below it."""
         for rung in self.rungs:
@@ -132,19 +144,46 @@ class Facts:
 
     @property
     def right(self) -> bool:
-        """A fresh report of this content."""
-        return self.report is not None and self.fresh(self.report.seen_at) and self.wants(self.report.digest)
+        """A fresh report of this content, and no push of another left after it."""
+        if self.report is None or not self.fresh(self.report.seen_at) or not self.wants(self.report.digest):
+            return False
+        over = self.overwritten
+        return over is None or over.sent_at is None or self.report.seen_at > over.sent_at
+
+    @property
+    def overwritten(self) -> Attempt | None:
+        """The last one that may have put another content there."""
+        return next((one for one in self.attempts if not one.carries and one.may_have_arrived), None)
+
+    @property
+    def tries(self) -> Sequence[Attempt]:
+        """Those that were to bring this content, since another one was sent."""
+        over = self.overwritten
+        since = self.attempts if over is None else self.attempts[: list(self.attempts).index(over)]
+        return [one for one in since if one.carries]
 
     @property
     def attempt(self) -> Attempt | None:
-        """The last one that was to bring this content."""
-        return next((one for one in self.attempts if one.carries), None)
+        """The last one of them."""
+        return next(iter(self.tries), None)
+
+    @property
+    def pushed_at(self) -> datetime | None:
+        """When the last push of whatever content was over, or left, while nobody knows more. An answer is dated by when
+        it was kept: one that came in during a push may have been given before it.
+        """
+        return max((one.finished_at or one.sent_at for one in self.attempts if one.sent_at), default=None)
 
     @property
     def told_since(self) -> bool:
-        """What it says of itself is fresh, and no push left after it."""
-        pushed = max((one.sent_at for one in self.attempts if one.sent_at), default=None)
+        """What it says of itself is fresh, and from after the last push."""
+        pushed = self.pushed_at
         return self.fresh(self.told.at) and (pushed is None or (self.told.at or pushed) > pushed)
+
+    @property
+    def speaks_protocol(self) -> bool:
+        """An agent of ours has answered lately, so what the protocol promises may be believed."""
+        return self.told.protocol and self.fresh(self.told.at)
 
     def seen_since(self, attempt: Attempt) -> bool:
         """It reported this content after that push, lately or not: the push is no riddle any more, only old."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from webhook_agent import protocol
@@ -15,13 +16,13 @@ IN_DOUBT = (DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.RETRYING
 def sent(facts: Facts) -> Rung:
     last = facts.attempt
     if facts.right:
-        pushed = [one for one in facts.attempts if one.carries and one.sent_at and one.code != "lease_expired"]
+        pushed = [one for one in facts.tries if one.sent_at and one.code != "lease_expired"]
         for one in pushed:
             if one.ran_already is False:
                 return Rung(
                     "sent",
                     REACHED,
-                    "It reported another content before, so the push had this one.",
+                    "It had not reported this content before, so the push had it.",
                     one.sent_at,
                     attempt=one,
                 )
@@ -30,19 +31,20 @@ def sent(facts: Facts) -> Rung:
                 "Pushes left, but what it ran before them is not kept any more: which one brought this cannot be told."
             )
             return Rung("sent", UNKNOWN, what, pushed[-1].sent_at, attempt=pushed[-1])
-        what = "It reported this content before any push of ours had it. Verified by reading it back."
+        what = "It reports this content, and no push of ours brought it. Verified by reading it back."
         return Rung("sent", ELSEWHERE, what, facts.report.since if facts.report else None)
     if last is None:
+        what, since = "No rollout was to bring this content here.", facts.overwritten
+        if since is not None:
+            what = "No rollout was to bring this content here since another one was sent."
         if facts.in_maintenance:
-            return Rung(
-                "sent",
-                AHEAD,
-                "It is in maintenance: rollouts leave it out.",
-                next="End it, then sync.",
-                go="maintenance",
-            )
-        return Rung("sent", AHEAD, "No rollout was to bring this content here.", next="Sync this instance.", go="sync")
-    return _last_sent(last)
+            what = f"It is in maintenance: rollouts leave it out. {what}"
+        found = Rung("sent", AHEAD, what, attempt=since, next="Sync this instance.", go="sync")
+    else:
+        found = _last_sent(last)
+    if facts.in_maintenance and found.go == "sync":
+        return replace(found, next="End its maintenance, then sync it.", go="maintenance")
+    return found
 
 
 def _last_sent(last: Attempt) -> Rung:
@@ -55,7 +57,7 @@ def _last_sent(last: Attempt) -> Rung:
         case DeliveryState.PENDING:
             if last.held:
                 return rung(
-                    WAITING,
+                    STOPPED,
                     f"It waits: the rollout is {last.held}.",
                     next="Resume, continue or cancel it.",
                     go="rollout",

@@ -86,6 +86,12 @@ class ProbeForm(forms.Form):
         found: Settings = self.cleaned_data["settings"]
         return found
 
+    @property
+    def uses_sealed(self) -> bool:
+        """Of a valid form: it goes with headers or a body that were sealed before, which nobody has typed now."""
+        data, wanted = self.cleaned_data, self.settings()
+        return bool((wanted.headers and not data["headers"].strip()) or (wanted.body and not data["body"]))
+
     def _settings(self, data: dict[str, Any]) -> Settings:
         kept = self.before or Settings("GET", "/")
         headers = probes.headers_of(data["headers"]) if data["headers"].strip() else kept.headers

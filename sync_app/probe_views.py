@@ -37,7 +37,7 @@ def probe(request: ConsoleRequest, environment: str) -> HttpResponse:
                 probes.change(found, form.settings(), actor=request.user)
                 messages.success(request, f"Services in {found} are asked this from now on.")
                 return redirect("sync:probe", found.name)
-            tried = _try(request, found, form.settings(), name)
+            tried = _try(request, found, form, name)
         except Refused as refusal:
             form.add_error(None, str(refusal))
     offered = found.instances.active().order_by("name").values_list("name", flat=True)[:OFFERED]
@@ -63,7 +63,11 @@ def instance_probe(request: ConsoleRequest, pk: int) -> HttpResponse:
     if standing is None or instance.retired_at is not None:
         messages.error(request, "No probe is set up here." if standing is None else f"{instance} is retired.")
         return redirect("sync:instance", pk)
-    (found,) = serving.run(standing, [instance])
+    try:
+        found = serving.by_hand(standing, instance)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+        return redirect("sync:instance", pk)
     with transaction.atomic():
         audit.record("instance.probed", actor=request.user, target=instance, found=found.word)
     level = messages.SUCCESS if found.word == Service.SERVING else messages.WARNING
@@ -71,10 +75,13 @@ def instance_probe(request: ConsoleRequest, pk: int) -> HttpResponse:
     return redirect("sync:instance", pk)
 
 
-def _try(request: ConsoleRequest, environment: Environment, wanted: probes.Settings, name: str) -> Found:
+def _try(request: ConsoleRequest, environment: Environment, form: ProbeForm, name: str) -> Found:
+    wanted = form.settings()
     instance = Instance.objects.active().filter(environment=environment, name=name).first()
     if instance is None:
         raise Refused(f"There is no instance named “{name[:80]}” here. Type the name of one to try it on.")
+    if form.uses_sealed:
+        serving.refuse_unproven(instance)
     (found,) = serving.look(environment, wanted, [instance], curious=True)
     with transaction.atomic():
         audit.record(

@@ -15,10 +15,12 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from configs_app import reasons
 from console import live
+from console.errors import Refused
 from instances_app import probes
 from instances_app.client import Outcome
 from instances_app.client.probing import Answered, ask
@@ -27,13 +29,13 @@ from sync_app.models import Delivery, DeliveryState
 from sync_app.turn_lock import alone
 
 TURN_LOCK = 0x5E84E  # of the session that asks by beat
-BATCH = 500  # asked, and kept, together
+BATCH = 100  # asked, and kept, together: so many answers are in memory at once
 RECORD = """
 INSERT INTO instances_app_served AS s (instance_id, version, word, since, at, status, ms, detail, said)
 SELECT t.id, t.version, t.word, t.at, t.at, t.status, t.ms, t.detail, t.said
-FROM jsonb_to_recordset(%s::jsonb) AS t(id bigint, version bigint, word text, at timestamptz, status int, ms int,
-    detail text, said text)
-WHERE EXISTS (SELECT 1 FROM instances_app_instance i WHERE i.id = t.id)
+FROM jsonb_to_recordset(%s::jsonb) AS t(id bigint, address text, version bigint, word text, at timestamptz, status int,
+    ms int, detail text, said text)
+WHERE EXISTS (SELECT 1 FROM instances_app_instance i WHERE i.id = t.id AND i.base_url = t.address)
 ORDER BY t.id
 ON CONFLICT (instance_id) DO UPDATE SET
     since = CASE WHEN s.word = excluded.word AND s.version = excluded.version THEN s.since ELSE excluded.since END,
@@ -48,6 +50,7 @@ class Found:
     """What one probe found; `said` is the beginning of the answer: untrusted, on one line, without secrets."""
 
     instance_id: int
+    address: str  # where it was asked
     word: str
     at: datetime
     detail: str
@@ -57,11 +60,14 @@ class Found:
 
 
 def run(probe: Probe, instances: Iterable[Instance]) -> list[Found]:
-    """Ask these and keep what was found, in batches."""
+    """Ask these and keep what was found, in batches, for as long as the probe stays as it is."""
     chosen = list(instances)
+    wanted = probes.Settings.of(probe)
     found: list[Found] = []
     for start in range(0, len(chosen), BATCH):
-        part = look(probe.environment, probes.Settings.of(probe), chosen[start : start + BATCH])
+        if start and not Probe.objects.filter(pk=probe.pk, version=probe.version).exists():
+            break  # somebody changed it, or took it away: perhaps because of what it does
+        part = look(probe.environment, wanted, chosen[start : start + BATCH])
         _record(probe, part)
         found += part
         live.ping(probe.environment_id, "fleet")
@@ -73,20 +79,41 @@ def look(
 ) -> list[Found]:
     """Ask these; nothing is kept. `curious`: what was said is of interest although it was as expected."""
     answers = ask([wanted.ask(instance) for instance in instances], connect_timeout=settings.CONNECT_SECONDS)
+    own = wanted.hiding()
     hide: Callable[[str], str] | None = None
     found = []
+    address = {instance.pk: instance.base_url for instance in instances}
     for answered in answers:
         word, detail = wanted.judge(answered)
-        said = wanted.masked(answered.text) if curious or word == Service.WRONG else ""
+        said = own(answered.text) if curious or word == Service.WRONG else ""
         if said:
             hide = hide or reasons.hiding(reasons.current(environment))
             said = hide(said)[:300]
-        found.append(_found(answered, word, detail, said))
+        found.append(_found(answered, address[answered.key], word, detail, said))
     return found
 
 
-def after(rollout_id: int) -> int:
-    """Ask those that a delivery of this rollout was verified on since they were asked last. How many."""
+def by_hand(probe: Probe, instance: Instance) -> Found:
+    """Ask this one now, whoever else asks, and keep what was found. Refused where sealed headers or body may not go."""
+    if probe.secrets_sealed is not None:
+        refuse_unproven(instance)
+    (found,) = run(probe, [instance])
+    return found
+
+
+def refuse_unproven(instance: Instance) -> None:
+    """What is sealed goes only to where documents went: whoever may register an instance would be sent it otherwise."""
+    if not is_proven(instance):
+        raise Refused(
+            f"No delivery was verified on {instance} at its present address, so the probe's sealed headers and body "
+            "are not sent there. Sync it first."
+        )
+
+
+def after(rollout_id: int) -> int | None:
+    """Ask those that a delivery of this rollout was verified on since they were asked last. How many; None while
+    somebody else is asking in this environment: two at once would ask the same ones twice, and a POST does work.
+    """
     probe = Probe.objects.filter(environment__rollouts=rollout_id).select_related("environment").first()
     if probe is None:
         return 0
@@ -97,18 +124,23 @@ def after(rollout_id: int) -> int:
         rollout=rollout_id,
         state=DeliveryState.VERIFIED,
     )
-    return len(run(probe, _asked(probe).filter(pk__in=proven.values("instance"))))
+    with alone(_lock(probe)) as held:
+        return len(run(probe, _asked(probe).filter(pk__in=proven.values("instance")))) if held else None
 
 
 def turn() -> int:
     """Beat's: every environment's share of those whose last answer is old enough. How many were asked."""
+    asked = 0
     with alone(TURN_LOCK) as held:
-        if not held:
-            return 0
-        return sum(
-            len(run(probe, due(probe)))
-            for probe in Probe.objects.filter(every__gt=0).select_related("environment").order_by("pk")
-        )
+        for probe in Probe.objects.filter(every__gt=0).select_related("environment").order_by("pk") if held else ():
+            with alone(_lock(probe)) as free:
+                asked += len(run(probe, due(probe))) if free else 0
+    return asked
+
+
+def _lock(probe: Probe) -> int:
+    """Of the session that asks by itself in the probe's environment."""
+    return TURN_LOCK << 32 | probe.environment_id
 
 
 def due(probe: Probe) -> QuerySet[Instance]:
@@ -125,28 +157,33 @@ def _asked(probe: Probe) -> QuerySet[Instance]:
     return active if probe.secrets_sealed is None else active.filter(proven())
 
 
+def is_proven(instance: Instance) -> bool:
+    return Instance.objects.filter(proven(), pk=instance.pk).exists()
+
+
 def proven() -> Exists:
     """That a delivery was verified at the address that the instance has now."""
     return Exists(
-        Delivery.objects.filter(
-            Q(instance__moved_at=None) | Q(finished_at__gt=F("instance__moved_at")),
+        Delivery.objects.annotate(began=Coalesce("sent_at", "finished_at")).filter(
+            Q(instance__moved_at=None) | Q(began__gt=F("instance__moved_at")),
             instance=OuterRef("pk"),
             state=DeliveryState.VERIFIED,
         )
     )
 
 
-def _found(answered: Answered, word: Service, detail: str, said: str) -> Found:
+def _found(answered: Answered, address: str, word: Service, detail: str, said: str) -> Found:
     at = datetime.fromtimestamp(answered.at, UTC)
     ms = answered.ms if answered.outcome == Outcome.OK else 0
-    return Found(answered.key, str(word), at, detail[:300], said, answered.status, ms)
+    return Found(answered.key, address, str(word), at, detail[:300], said, answered.status, ms)
 
 
 def _record(probe: Probe, found: Sequence[Found]) -> None:
-    """One statement. What is older than what is known, or of an older probe, changes nothing."""
+    """One statement. What is older than what is known, of an older probe, or of another address, changes nothing."""
     rows = [
         {
             "id": one.instance_id,
+            "address": one.address,
             "version": probe.version,
             "word": one.word,
             "at": one.at.isoformat(),

@@ -48,8 +48,9 @@ def push_batch(rollout_id: int) -> None:
 
 @shared_task
 def probe_rollout(rollout_id: int) -> None:
-    """Ask the services whether they serve what has just been verified."""
-    serving.after(rollout_id)
+    """Ask the services whether they serve what has just been verified; later, while somebody else is asking."""
+    if serving.after(rollout_id) is None:
+        probe_rollout.apply_async((rollout_id,), countdown=settings.TICK_SECONDS)
 
 
 @shared_task

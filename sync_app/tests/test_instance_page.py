@@ -104,6 +104,7 @@ def test_the_ladders_rise_with_a_rollout_and_stop_where_it_stops() -> None:
 def test_a_refusal_is_told_in_the_instances_own_words_without_the_documents_secrets() -> None:
     cast, rollout = begin(1)
     instance = Instance.objects.get()
+    observations.record([Sighting(instance.pk, {"webhooks": "e" * 64, "connections": "e" * 64})])
     work(rollout, "rejected")
     body = page(cast.olga, instance)
     assert verdict(body) == "not right: It does not run the webhooks it should."

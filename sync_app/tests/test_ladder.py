@@ -270,3 +270,41 @@ def test_serving_is_what_a_fresh_probe_found_of_this_content(served: Served | No
         assert ladder.climb(facts).stop is None
     else:
         assert stop(facts) == ("serving", expected)
+
+
+def test_what_another_content_was_sent_over_is_no_evidence_of_this_one() -> None:
+    """Published, then another one, then this one again by a rollback."""
+    newer = replace(SENT, rollout=8, number=4, carries=False, sent_at=ago(4), finished_at=None, state="unknown")
+    over = replace(FACTS, attempts=(newer, SENT))
+    assert states(over) == "not yet, unknown, unknown, unknown, not yet"
+    assert ladder.verdict([ladder.climb(over)]).word == "unknown"
+    refused = replace(newer, state=DeliveryState.REJECTED)  # nothing of it is there
+    assert states(replace(FACTS, attempts=(refused, SENT))) == "reached, unknown, reached, reached, unknown"
+    back = replace(FACTS, attempts=(replace(newer, sent_at=ago(20), finished_at=ago(19)), SENT))
+    assert states(back) == "not by us, reached, reached, reached, reached"  # told, read and asked since, sent by nobody
+    there = replace(back, report=Report(OTHER, since=ago(19), seen_at=ago(10)), told=replace(TOLD, digest=OTHER))
+    assert ladder.climb(there).rung("sent").state == "not yet"
+    assert "something else has written" not in str(ladder.climb(there))  # we did
+
+
+def test_an_answer_that_came_in_during_a_push_accuses_nobody_of_editing_files() -> None:
+    during = replace(FACTS, told=replace(TOLD, at=ago(59), digest=OTHER, on_disk=OTHER))
+    assert states(during) == "reached, reached, reached, reached, reached"
+    after = replace(FACTS, told=replace(TOLD, on_disk=OTHER))
+    assert stop(after) == ("written", "stopped")
+
+
+def test_what_an_old_answer_promised_or_no_living_process_loaded_reaches_nothing() -> None:
+    old = replace(FACTS, told=replace(TOLD, at=ago(500)))
+    assert states(old) == "reached, unknown, unknown, reached, reached"
+    assert ladder.climb(replace(FACTS, told=replace(TOLD, alive=0, loaded=0))).rung("loaded").state == "unknown"
+
+
+def test_what_it_reports_goes_before_a_push_without_an_answer_and_a_held_rollout_brings_nothing() -> None:
+    doubt = ladder.verdict([ladder.climb(sent("unreachable", error="No proof."))])
+    assert (doubt.word, doubt.says) == ("not right", "It does not run the webhooks it should.")
+    held = sent("pending", sent_at=None, finished_at=None, attempts=0, held="halted")
+    assert ladder.verdict([ladder.climb(held)]).word == "not right"
+    silent = replace(sent("rejected", error="No."), report=None)
+    assert ladder.verdict([ladder.climb(silent)]).word == "unknown"
+    assert "maintenance" in ladder.climb(replace(sent("skipped", sent_at=None), in_maintenance=True)).rung("sent").next

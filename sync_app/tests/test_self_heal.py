@@ -8,12 +8,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from configs_app import documents
 from console.models import AuditEvent
 from console.testing import Cast
-from instances_app import healing, registry
+from instances_app import healing, observations, registry
 from instances_app.freeze_models import Freeze
 from instances_app.healing import SelfHeal
 from instances_app.models import Observation
+from instances_app.observations import Sighting
 from sync_app import (
     drift_watch,
     freezing,
@@ -107,6 +109,11 @@ def test_what_was_proven_at_another_address_counts_for_nothing() -> None:
     """Whoever answers there now is not sent both documents because a host before it was trusted."""
     cast = fleet(protected=True)
     registry.change(one(cast), name="i0", base_url="http://127.0.0.1:1/elsewhere", labels={}, actor=cast.olga)
+    changed(cast)
+    assert left(cast) == "it has not been heard of lately"
+    desired = documents.desired(cast.environment)
+    assert desired is not None
+    observations.record([Sighting(one(cast).pk, desired.digests())])
     changed(cast)
     assert left(cast) == "no delivery has proven the desired bundle there"
     drifts.done(rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC))

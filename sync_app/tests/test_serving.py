@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote_plus
 
 import pytest
+from django.db import connection
+from django.db.models import F, Value
+from django.db.models.functions import Concat
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -21,9 +28,10 @@ from console.errors import Refused
 from console.models import AuditEvent
 from console.testing import Cast
 from console.testing_processes import free_port
-from instances_app import probes
+from instances_app import observations, probes
 from instances_app.client import probing
 from instances_app.models import Instance, Probe, Served
+from instances_app.observations import Sighting
 from instances_app.probes import Settings
 from sync_app import serving
 from sync_app.tests.attempts import begin, work
@@ -165,14 +173,32 @@ def test_what_is_kept_of_an_answer_has_no_secret_of_the_probe_or_of_the_document
     cast: Cast, url: str, service: Service
 ) -> None:
     testing.bundle(cast.environment)  # one webhook wants "Bearer s3cret"
-    echo = json.dumps(
-        {"headers": f"Bearer {SECRET}", "body": "body-secret", "wanted": "Bearer s3cret", "<b>": "\u202ex"}
+    instance = testing.instance(cast.environment, "one", url)
+    odd = 'p"w/é<&+ 9'
+    basic = base64.b64encode(b"monitor:hunter-of-two").decode()
+    more = (("X-Auth", f"Basic {basic}"), ("Cookie", "sid=c00kie-value; theme=x"))
+    probe = set_up(
+        cast, replace(POST, headers=(*POST.headers, *more), body=json.dumps({"k": "body-secret", "odd": odd}))
     )
-    service.answers["/base/webhook/ping"] = (500, echo.encode())
-    (found,) = serving.run(set_up(cast, POST), [testing.instance(cast.environment, "one", url)])
-    for text in (found.said, Served.objects.get().said):
-        assert text
-        assert not any(secret in text for secret in (SECRET, "body-secret", "Bearer s3cret"))
+    echoes = [
+        json.dumps({"headers": f"Bearer {SECRET}", "body": "body-secret", "wanted": "Bearer s3cret", "<b>": "\u202ex"}),
+        json.dumps([odd, odd.replace("/", "\\/")], ensure_ascii=False),
+        f"{quote(odd)} {quote(odd, safe='')} {quote_plus(odd).lower()} {html.escape(odd)}",
+        *(base64.b64encode(f"{'x' * before}{SECRET}&more".encode()).decode() for before in range(3)),
+        base64.urlsafe_b64encode(odd.encode()).decode(),
+        f"{SECRET.encode().hex()} {SECRET.encode().hex().upper()}",
+        "hello monitor, not hunter-of-two, c00kie-value",
+    ]
+    for echo in echoes:
+        service.answers["/base/webhook/ping"] = (500, echo.encode())
+        (found,) = serving.run(probe, [instance])
+        for text in (found.said, Served.objects.get().said):
+            assert "‹secret›" in text
+            plain = f"{text} {unquote_plus(text)} {html.unescape(text)}"
+            for secret in (SECRET, "body-secret", "Bearer s3cret", odd, "hunter-of-two", "c00kie-value"):
+                assert secret not in plain, echo
+                kept = base64.b64encode(secret.encode()).decode()[:8]
+                assert not any(word in text for word in (kept, secret.encode().hex())), echo
     probe = Probe.objects.get()
     assert SECRET.encode() not in bytes(probe.secrets_sealed or b"")
     assert SECRET not in json.dumps([event.data for event in AuditEvent.objects.all()])
@@ -190,6 +216,9 @@ def test_what_is_kept_of_an_answer_has_no_secret_of_the_probe_or_of_the_document
         Settings("GET", "/%2e%2e/other"),
         Settings("GET", "/admin/config"),
         Settings("GET", "/%61dmin/config"),
+        Settings("GET", "/./admin/config"),
+        Settings("GET", "/%2fadmin/config"),
+        Settings("GET", "/x/..%5c..%5cadmin"),
         Settings("GET", "/x", body="{}"),
         Settings("GET", "/x", statuses="2xx"),
         Settings("GET", "/x", statuses="299-200"),
@@ -264,6 +293,79 @@ def test_a_probe_with_secrets_goes_by_itself_only_where_a_delivery_was_verified(
     Served.objects.all().delete()
     Instance.objects.filter(pk=one.pk).update(moved_at=timezone.now())
     assert list(serving.due(probe)) == []  # whoever answers at the new address has not been proven
+
+
+def test_by_hand_what_is_sealed_goes_only_where_a_delivery_was_verified_too(url: str, service: Service) -> None:
+    """Whoever may register an instance could otherwise have it sent to a host of their own."""
+    cast, rollout = begin(1)
+    work(rollout)
+    one = Instance.objects.get()
+    Instance.objects.update(base_url=f"{url}/0")
+    own = testing.instance(cast.environment, "own", f"{url}/own")
+    set_up(cast, Settings("GET", "/x", statuses="404", headers=(("X-Key", SECRET),)))
+    olga, adam = Client(), Client()
+    olga.force_login(cast.olga)
+    adam.force_login(cast.adam)
+    observations.record([Sighting(own.pk, rollout.bundle.digests())])
+    told = olga.get(reverse("sync:instance", args=[own.pk])).content.decode()
+    assert "none was at this address" in told
+    assert "Probe it now" not in told
+    answer = olga.post(reverse("sync:instance-probe", args=[own.pk]), follow=True)
+    assert "sealed headers and body are not sent there" in answer.content.decode()
+    typed = {"method": "GET", "path": "/y", "statuses": "404", "seconds": "5", "every": "10", "try": "yes"}
+    address = reverse("sync:probe", args=["staging"])
+    refused = adam.post(address, {**typed, "instance": "own"})
+    assert refused.status_code == 422
+    assert "sealed headers and body are not sent there" in refused.content.decode()
+    assert service.asked == []
+    adam.post(address, {**typed, "instance": "own", "headers": "X-Key: typed-now"})
+    adam.post(address, {**typed, "instance": one.name})
+    olga.post(reverse("sync:instance-probe", args=[one.pk]))
+    assert [(path, headers["X-Key"]) for _, path, headers, _ in service.asked] == [
+        ("/base/own/y", "typed-now"),
+        ("/base/0/y", SECRET),
+        ("/base/0/x", SECRET),
+    ]
+
+
+def test_what_was_found_where_an_instance_was_before_is_not_kept_as_found_where_it_is(
+    cast: Cast, url: str, service: Service
+) -> None:
+    instance = testing.instance(cast.environment, "one", url)
+    Instance.objects.update(base_url=f"{url}/moved", moved_at=timezone.now())  # while the list was worked off
+    (found,) = serving.run(set_up(cast), [instance])
+    assert found.word == "serving"
+    assert not Served.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_ask_at_once_ask_nobody_twice_and_a_probe_that_is_taken_away_goes_to_nobody_else(
+    url: str, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast, rollout = begin(3)
+    Instance.objects.update(base_url=Concat(Value(f"{url}/"), F("name")))
+    work(rollout)
+    set_up(cast, Settings("POST", "/x", statuses="404", every=1))
+    monkeypatch.setattr(serving, "BATCH", 1)
+    looked, within = serving.look, []
+
+    def another() -> None:
+        within.extend([serving.after(rollout.pk), serving.turn()])
+        connection.close()
+
+    def look(*arguments: Any, **more: Any) -> Any:
+        if not within:
+            thread = Thread(target=another)
+            thread.start()
+            thread.join()
+        elif len(service.asked) == 1:
+            probes.remove(cast.environment, actor=cast.adam)
+        return looked(*arguments, **more)
+
+    monkeypatch.setattr(serving, "look", look)
+    assert serving.after(rollout.pk) == 2  # the second was on its way when the probe was taken away
+    assert within == [None, 0]
+    assert len(service.asked) == 2
 
 
 def test_an_admin_sets_it_up_tries_it_and_is_not_shown_what_is_sealed(cast: Cast, url: str, service: Service) -> None:
