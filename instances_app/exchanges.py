@@ -40,11 +40,21 @@ PATIENCE = timedelta(minutes=10)  # with one instance: to give it the new token,
 MOST = 500  # characters of a reason
 
 RETIRED = "It was retired meanwhile. Its agent may take the token it was given, which nobody has."
+RETIRED_AFTER = (
+    "It was retired after the switch: its old token still opens, and so does the new one, which nobody has seen."
+)
+MONITORED = (
+    "It is monitored only now, so nothing is sent there. An agent may take the token it was given, which nobody has."
+)
 TYPED = (
     "Somebody typed another token meanwhile. Its agent may also take the one it was given, which nobody has: "
     "rotate once more to have it dropped."
 )
 STOPPED_WORKER = "The worker stopped in the middle. Both tokens are asked with."
+NEITHER = (
+    "It refuses the old and the new token. Is the same agent registered here twice, or does another service share its "
+    "state folder? The rotation of one drops the other's."
+)
 STAYS = "The old token stays in use."
 IN_USE = "The new token is in use."
 
@@ -150,12 +160,15 @@ def resume() -> list[int]:
 def typed(instance: Instance) -> None:
     """Somebody types another token for it, and holds its row: its exchange is given up.
 
-    Refused while its old token is being dropped, for that would drop the typed one, too.
+    Refused while its old token is being dropped, for that would drop the typed one, too; and for a lease after a drop
+    that nobody answered, which may still wait before the agent.
     """
     open_ = Exchange.objects.select_for_update().filter(instance=instance, state__in=OPEN).first()
     if open_ is None:
         return
-    if open_.state == ExchangeState.DROPPING:
+    lately = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS)
+    unanswered = open_.state == ExchangeState.UNKNOWN and open_.switched_at and open_.changed_at > lately
+    if open_.state == ExchangeState.DROPPING or unanswered:
         raise Refused(
             f"The old token of {instance} is being dropped just now, and every other one with it. "
             "Try again in a minute; until then nothing is changed."
@@ -181,7 +194,7 @@ def kept_for() -> timedelta:
 
 def _due(rotation: Rotation, held: Collection[int]) -> Any:
     now = timezone.now()
-    settled = now - kept_for()
+    settled = Now() - kept_for()  # by the database's clock, as it was written
     give = Q(switched_at=None, state__in=[ExchangeState.WAITING, ExchangeState.GIVEN, ExchangeState.UNKNOWN])
     drop = Q(settled_at__lte=settled, state__in=[ExchangeState.PROVEN, ExchangeState.UNKNOWN]) & ~Q(
         instance__in=list(held)
@@ -210,15 +223,16 @@ def _begin(exchange: Exchange, instance: Instance) -> Claim | None:
         _end(exchange, ExchangeState.FAILED, "seal", str(broken))
         exchange.save()
         return None
-    if instance.retired_at is not None or current != (new if switched else old):
-        _end(exchange, ExchangeState.GIVEN_UP, "given_up", RETIRED if instance.retired_at is not None else TYPED)
+    gone = _gone(exchange, instance)
+    if gone or current != (new if switched else old):
+        _end(exchange, ExchangeState.GIVEN_UP, "given_up", gone or TYPED)
         exchange.save()
         return None
     exchange.state = ExchangeState.DROPPING if switched else ExchangeState.GIVING
     exchange.attempts += 1
     exchange.begun_at = exchange.begun_at or now
     exchange.changed_at, exchange.next_attempt_at = now, None
-    exchange.lease_until = now + timedelta(seconds=settings.LEASE_SECONDS)
+    exchange.lease_until = Now() + timedelta(seconds=settings.LEASE_SECONDS)
     exchange.save()
     before, after = replace(instance.target, token=old), replace(instance.target, token=new)
     job: Give | Drop
@@ -236,17 +250,21 @@ def _gave(exchange: Exchange, instance: Instance, turned: Turned) -> list[tuple[
     said = turned.reply.error or "No answer."
     match turned.end:
         case End.PROVEN:
-            if instance.retired_at is not None or unseal(instance.token_sealed) != _old(exchange):
-                why = RETIRED if instance.retired_at is not None else TYPED
-                _end(exchange, ExchangeState.GIVEN_UP, "given_up", why)
+            gone = _gone(exchange, instance)
+            if gone or unseal(instance.token_sealed) != _old(exchange):
+                _end(exchange, ExchangeState.GIVEN_UP, "given_up", gone or TYPED)
                 return []
             instance.token_sealed, instance.token_refused_at = bytes(exchange.token_next_sealed or b""), None
             instance.save(update_fields=["token_sealed", "token_refused_at"])
             _put(exchange, ExchangeState.PROVEN)
-            exchange.switched_at = now
+            exchange.switched_at, exchange.begun_at = now, None  # the drop has not been begun
             return [("instance.token_switched", {})]
         case End.UNABLE:
-            why = said if turned.reply.outcome != Outcome.OK else "Its agent is too old to take another token."
+            why = (
+                said
+                if turned.reply.outcome != Outcome.OK
+                else "Its agent takes no other token: it is too old for that, or told not to."
+            )
             _end(exchange, ExchangeState.BY_HAND, turned.reply.code, f"{why} {STAYS}")
         case End.REFUSED:
             if turned.sent:
@@ -280,15 +298,22 @@ def _dropped(exchange: Exchange, instance: Instance, turned: Turned) -> list[tup
             why = "Its agent knew the new token and does not any more: is its state folder kept? Is it one service?"
             _end(exchange, ExchangeState.FAILED, "forgotten", f"{why} The old token is in use again.")
         case End.REFUSED:
-            _end(exchange, ExchangeState.FAILED, turned.reply.code, f"It refuses the old and the new token. {said}")
+            _end(exchange, ExchangeState.FAILED, turned.reply.code, f"{NEITHER} {said}")
         case End.UNABLE:
             _end(exchange, ExchangeState.FAILED, turned.reply.code, f"{IN_USE} The old one still opens: {said}")
-        case _ if now - (exchange.settled_at or now) > PATIENCE:
+        case _ if now - (exchange.begun_at or now) > PATIENCE:
             doubt = f"{IN_USE} It is not known whether the old one still opens."
             _end(exchange, ExchangeState.FAILED, turned.reply.code, f"{doubt} {said}")
         case _:
             _again(exchange, ExchangeState.UNKNOWN if turned.sent else ExchangeState.PROVEN, turned, said)
     return _failed(exchange)
+
+
+def _gone(exchange: Exchange, instance: Instance) -> str:
+    """Why nothing is sent there any more, or nothing."""
+    if instance.retired_at is not None:
+        return RETIRED_AFTER if exchange.switched_at else RETIRED
+    return MONITORED if instance.monitored_only else ""
 
 
 def _failed(exchange: Exchange) -> list[tuple[str, dict[str, Any]]]:

@@ -15,7 +15,7 @@ from console.errors import Refused
 from console.models import User
 from instances_app import registry
 from instances_app.forms import LABEL
-from instances_app.models import Environment, Instance
+from instances_app.models import Environment, Exchange, Instance
 
 COLUMNS = ("name", "base_url", "token", "labels")
 MOST = 2000  # lines in one file
@@ -81,8 +81,10 @@ def _lines(
 ) -> list[Line]:
     urls = [row["base_url"] for _, row in rows]
     managed = dict(Instance.objects.active().filter(base_url__in=_clean(urls)).values_list("base_url", "pk"))
+    switched = Exchange.objects.filter(instance__in=known.values(), switched_at__isnull=False)
+    rotated = set(switched.values_list("instance_id", flat=True))
     taken: set[str] = set()
-    return [_line(environment, number, row, known.get(row["name"]), managed, taken) for number, row in rows]
+    return [_line(environment, number, row, known.get(row["name"]), managed, taken, rotated) for number, row in rows]
 
 
 def labels_text(labels: dict[str, str]) -> str:
@@ -134,6 +136,7 @@ def _line(
     instance: Instance | None,
     managed: dict[str, int],
     taken: set[str],
+    rotated: set[int],
 ) -> Line:
     name, token = row["name"], row.get("token", "")
     try:
@@ -160,7 +163,9 @@ def _line(
     parts += [f"labels {labels_text(instance.labels) or 'none'} → {labels_text(labels) or 'none'}"] * (
         labels != instance.labels
     )
-    parts += ["token"] * bool(token and not hmac.compare_digest(token.encode(), instance.target.token.encode()))
+    if token and not hmac.compare_digest(token.encode(), instance.target.token.encode()):
+        # What a file has is likely to be the token that was dropped.
+        parts.append("token, instead of the one that a rotation gave it" if instance.pk in rotated else "token")
     return Line(number, name, url, CHANGE if parts else SAME, ", ".join(parts), token, labels)
 
 

@@ -93,7 +93,7 @@ class Exchange(models.Model):
     lease_until = models.DateTimeField(null=True)
     next_attempt_at = models.DateTimeField(null=True)
     changed_at = models.DateTimeField(auto_now_add=True)  # of the state
-    begun_at = models.DateTimeField(null=True)  # when it was first claimed
+    begun_at = models.DateTimeField(null=True)  # when it was first claimed, to give and then anew to drop
     sent_at = models.DateTimeField(null=True)  # since when the agent may know the new token
     switched_at = models.DateTimeField(null=True)  # since when the console uses the new one
     # After the switch was committed, by the database's clock: whoever reads a token later than that reads the new one.

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from configs_app import reasons
@@ -30,6 +31,13 @@ ENDED_AS: dict[str, DeliveryState] = {
     RolloutState.CANCELLED: DeliveryState.CANCELLED,
     RolloutState.SUPERSEDED: DeliveryState.SUPERSEDED,
 }
+# Of a push that was on its way to the address from before: it proves nothing of the one that is there now.
+ELSEWHERE = Verdict(
+    DeliveryState.UNKNOWN,
+    "moved",
+    "Its address was changed while it was being sent to. The new one is asked what runs there.",
+    delay=0.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,11 @@ def record(
     if not results:
         return False
     wanted = rollout.bundle.digests()
-    verdicts_ = [draining.note(_verdict(rollout, claim, pushed, wanted), pushed) for claim, pushed in results]
+    moved = _moved(results)
+    verdicts_ = [
+        ELSEWHERE if claim.id in moved else draining.note(_verdict(rollout, claim, pushed, wanted), pushed)
+        for claim, pushed in results
+    ]
     if any(verdict.error for verdict in verdicts_):
         hide = hide or reasons.hiding(revision.text for revision in rollout.bundle.revisions())
         verdicts_ = [replace(verdict, error=hide(verdict.error)) if verdict.error else verdict for verdict in verdicts_]
@@ -163,7 +175,7 @@ def record(
         if refused:  # those that are seen and those that refuse together, in the order in which everybody locks them
             batch = Instance.objects.filter(pk__in=[claim.instance_id for claim, _ in results]).order_by("pk")
             list(batch.select_for_update(no_key=True).values_list("pk"))
-        observations.record(_sightings(results))
+        observations.record(_sightings((claim, pushed) for claim, pushed in results if claim.id not in moved))
         if refused:
             Instance.objects.filter(pk__in=refused, token_refused_at=None).update(token_refused_at=now)
     live.ping(rollout.environment_id, f"rollout-{rollout.pk}", "fleet")
@@ -197,7 +209,13 @@ def _verdict(rollout: Rollout, claim: Claim, pushed: Pushed, wanted: dict[str, s
     return verdicts.decide(pushed, attempt, backoff=settings.BACKOFF_SECONDS)
 
 
-def _sightings(results: Sequence[tuple[Claim, Pushed]]) -> Iterable[Sighting]:
+def _moved(results: Sequence[tuple[Claim, Pushed]]) -> set[int]:
+    """Deliveries whose instance has been given another address since they were claimed."""
+    claimed = Delivery.objects.filter(pk__in=[claim.id for claim, _ in results], state=DeliveryState.SENDING)
+    return set(claimed.filter(instance__moved_at__gte=F("changed_at")).values_list("pk", flat=True))
+
+
+def _sightings(results: Iterable[tuple[Claim, Pushed]]) -> Iterable[Sighting]:
     for claim, pushed in results:
         for reply in (pushed.read_back, pushed.looked):
             digests = observations.reported_digests(reply) if reply is not None else {}

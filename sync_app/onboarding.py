@@ -152,7 +152,7 @@ def keep_monitored(instance: Instance, *, actor: User) -> Instance:
 
 def new_token(instance: Instance, *, actor: User) -> str:
     """Another token, sealed in the place of the one before; the caller shows it once. Only while none was proven."""
-    if instance.observations.exists():
+    if instance.observations.exists() or instance.exchanges.filter(switched_at__isnull=False).exists():
         raise Refused(f"{instance} has answered with the token that is sealed here. Edit it to store another one.")
     token = embedding.fresh_token()
     registry.change(

@@ -82,6 +82,7 @@ def page(rotation: Rotation, user: User, asked: QueryDict) -> dict[str, Any]:
         "instance__token_sealed", "instance__info", "token_old_sealed", "token_next_sealed"
     )
     rows = rows.filter(state=state) if state else rows
+    again, rest = ("", 0) if rotation.is_going else _again(rotation)
     return {
         "rotation": rotation,
         "topic": rotations.topic(rotation),
@@ -93,7 +94,9 @@ def page(rotation: Rotation, user: User, asked: QueryDict) -> dict[str, Any]:
         "next": what_next(rotation, counts),
         "groups": _groups(rotation),
         "by_hand": counts[ExchangeState.BY_HAND],
-        "again": _again(rotation) if not rotation.is_going else "",
+        "again": again,
+        "again_first": SHOWN if rest > SHOWN else 0,
+        "rest": rest,
         "chips": {word.value: counts[word] for word in ORDER if word in counts},
         "state": state,
         "exchanges": rows.order_by(RANK, "instance__name")[(shown - 1) * SHOWN : shown * SHOWN],
@@ -162,9 +165,12 @@ def _groups(rotation: Rotation) -> list[Group]:
     return [Group(state, error, number, names[:NAMED]) for state, error, number, names in found[:GROUPS]]
 
 
-def _again(rotation: Rotation) -> str:
-    """Ids of those that another rotation may bring further."""
+def _again(rotation: Rotation) -> tuple[str, int]:
+    """Ids of those that another rotation may bring further, as many as an address can hold, and how many there are."""
     failed: QuerySet[Exchange] = rotation.exchanges.filter(
-        state__in=[ExchangeState.FAILED, ExchangeState.GIVEN_UP, ExchangeState.STOPPED], instance__retired_at=None
+        state__in=[ExchangeState.FAILED, ExchangeState.GIVEN_UP, ExchangeState.STOPPED],
+        instance__retired_at=None,
+        instance__monitored_only=False,
     )
-    return ",".join(map(str, failed.order_by("pk").values_list("instance_id", flat=True)[:SHOWN]))
+    ids = list(failed.order_by("pk").values_list("instance_id", flat=True))
+    return ",".join(map(str, ids[:SHOWN])), len(ids)

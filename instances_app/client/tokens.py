@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from instances_app.client import places
 from instances_app.client.replies import Outcome, Reply, Target
 
 CAPABILITY = "rotate_token"
+SHORTEST_PART = 5  # characters of a token that are hidden where words were cut
 PROOFS = 3  # connections on which the new token has to open
 # Answers to POST tokens after which a person has to do it: no such endpoint, nothing can be kept, a signature wanted.
 BY_HAND = {"not_found", "method_not_allowed", "read_only", "bad_signature", "forbidden"}
@@ -69,6 +70,7 @@ class Ask(Protocol):
 
 
 async def give(job: Give, ask: Ask) -> Turned:
+    ask = _discreet(job, ask)
     if job.sent:
         seen = await _proof(job.new, ask)
         if seen.outcome == Outcome.OK:
@@ -93,6 +95,7 @@ async def give(job: Give, ask: Ask) -> Turned:
 
 
 async def drop(job: Drop, ask: Ask) -> Turned:
+    ask = _discreet(job, ask)
     seen = places.held_against(job.new.identity, await ask(job.new, "GET", "config-version"))
     if is_refusal(seen):
         was = places.held_against(job.old.identity, await ask(job.old, "GET", "config-version"))
@@ -111,6 +114,25 @@ async def drop(job: Drop, ask: Ask) -> Turned:
 def is_refusal(reply: Reply) -> bool:
     """Whether the agent does not know the token. A 403 is about the address that asks, whatever the token."""
     return reply.outcome == Outcome.UNAUTHORISED and reply.status == 401
+
+
+def _discreet(job: Give | Drop, ask: Ask) -> Ask:
+    """Replies without the two tokens, for their words are kept and shown."""
+
+    async def asked(target: Target, method: str, path: str, *, body: bytes | None = None) -> Reply:
+        reply = await ask(target, method, path, body=body)
+        return replace(reply, error=_hidden(reply.error, job.old.token, job.new.token), text="")
+
+    return asked
+
+
+def _hidden(words: str, *tokens: str) -> str:
+    """Something that is no agent may send back all that it was asked with. Its words may end within a token."""
+    for token in tokens:
+        words = words.replace(token, "‹token›")
+        shown = next((size for size in range(len(token), SHORTEST_PART, -1) if words.endswith(token[:size])), 0)
+        words = f"{words[:-shown]}‹token›" if shown else words
+    return words
 
 
 async def _proof(target: Target, ask: Ask) -> Reply:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -61,6 +63,11 @@ def opens(instance: Instance) -> tuple[bool, bool]:
     instance.refresh_from_db()
     old = client.versions(Target(instance.base_url, configured(instance.name), way=Way(plain_http=True)))
     return old.status == 200, client.versions(instance.target).status == 200
+
+
+def type_it(instance: Instance, token: str, cast: Cast) -> None:
+    facts = {"name": instance.name, "base_url": instance.base_url, "token": token}
+    registry.change(instance, **facts, labels={}, actor=cast.olga)
 
 
 def at(instance: Instance) -> Exchange:
@@ -143,6 +150,8 @@ def test_an_answer_that_is_lost_is_unknown_until_both_tokens_were_asked_with(age
     turn(found, settled=True)
     assert (at(one).state, opens(one), found.is_going) == (UNKNOWN, (False, True), True)
     agents.broken.clear()
+    with pytest.raises(Refused, match="being dropped just now"):  # it may still wait there, and would drop a typed one
+        type_it(one, "another-token", cast)
     turn(found)
     assert at(one).state == DROPPED
 
@@ -169,6 +178,45 @@ def test_one_that_never_answers_ends_in_time_and_it_is_said_which_token_is_in_us
     assert [opens(each)[1] for each in (one, two, three)] == [True, True, True]
 
 
+def test_a_drop_that_was_held_up_for_long_is_tried_for_as_long_as_any_other(agents: Agents) -> None:
+    cast, (one,) = world(agents)
+    found = begun(cast)
+    turn(found)
+    Exchange.objects.update(begun_at=timezone.now() - timedelta(hours=2) if at(one).begun_at else None)
+    exchanges.stamp(found.pk)
+    Exchange.objects.update(settled_at=timezone.now() - timedelta(hours=1))
+    agents.broken["i0", "config-version"] = "off"
+    turn(found)
+    assert (at(one).state, found.is_going) == (PROVEN, True)
+    agents.broken.clear()
+    turn(found)
+    assert at(one).state == DROPPED
+
+
+def test_a_token_that_is_echoed_is_neither_kept_nor_shown(agents: Agents) -> None:
+    cast, (one,) = world(agents)
+    real = agents.apps["i0"]
+
+    async def echoing(scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["path"].endswith("/tokens"):
+            await real(scope, receive, send)
+            return
+        body = (await receive())["body"].decode()
+        said = json.dumps({"error": f"{dict(scope['headers'])} {body} {body}", "code": "shape"}).encode()
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": said})
+
+    agents.apps["i0"] = echoing
+    found = begun(cast)
+    (claim,) = exchanges.claim(found.pk, limit=5)
+    Exchange.objects.update(lease_until=timezone.now() - timedelta(days=1))
+    turn(found)
+    told = at(one).error + " ".join(str(event.data) for event in AuditEvent.objects.all())
+    assert at(one).state == ExchangeState.FAILED
+    assert told.count("‹token›") > 2
+    assert not any(part in told for part in (configured("i0"), claim.job.new.token[:10]))
+
+
 def test_an_agent_that_cannot_is_told_of_as_one_for_a_person(agents: Agents, monkeypatch: pytest.MonkeyPatch) -> None:
     cast, (one,) = world(agents, allow_rotation=False)
     two = testing.instance(cast.environment, "closed", agents.add("closed"), configured("closed"))
@@ -180,7 +228,10 @@ def test_an_agent_that_cannot_is_told_of_as_one_for_a_person(agents: Agents, mon
     found = begun(cast)
     turn(found)
     assert {at(each).state for each in (one, two)} == {ExchangeState.BY_HAND}
-    assert at(one).error == "Its agent is too old to take another token. The old token stays in use."
+    assert (
+        at(one).error
+        == "Its agent takes no other token: it is too old for that, or told not to. The old token stays in use."
+    )
     assert at(two).error == "The tokens of this instance cannot be kept here. The old token stays in use."
     assert (found.state, opens(one), opens(two)) == (RotationState.FINISHED, (True, True), (True, True))
     assert not any(name == "i0" and endpoint == "tokens" for name, endpoint in agents.asked)
@@ -235,27 +286,16 @@ def test_a_delivery_or_dry_run_on_its_way_with_the_old_token_holds_up_the_drop_a
 def test_a_token_that_somebody_types_ends_the_exchange_and_is_never_dropped_with_the_old_one(agents: Agents) -> None:
     cast, (one, two, three) = world(agents, 3)
     found = begun(cast)
-
-    def type_it(instance: Instance) -> None:
-        registry.change(
-            instance,
-            name=instance.name,
-            base_url=instance.base_url,
-            labels={},
-            token=configured(instance.name),
-            actor=cast.olga,
-        )
-
-    type_it(one)  # before it was begun with
+    type_it(one, configured(one.name), cast)  # before it was begun with
     turn(found)
     assert (at(one).state, at(two).state, opens(one)) == (ExchangeState.GIVEN_UP, PROVEN, (True, True))
     exchanges.stamp(found.pk)
-    type_it(two)  # between the switch and the drop
+    type_it(two, configured(two.name), cast)  # between the switch and the drop
     Exchange.objects.filter(state=PROVEN).update(settled_at=timezone.now() - timedelta(minutes=2))
     (claim,) = exchanges.claim(found.pk, limit=5)
     assert claim.instance_id == three.pk
     with pytest.raises(Refused, match="being dropped just now"):
-        type_it(three)
+        type_it(three, configured(three.name), cast)
     with Fleet() as fleet:
         fleet.submit(claim.job)
         (turned,) = fleet.results(timeout=10)
@@ -265,7 +305,7 @@ def test_a_token_that_somebody_types_ends_the_exchange_and_is_never_dropped_with
     found.refresh_from_db()
     assert [at(each).state for each in (one, two, three)] == [ExchangeState.GIVEN_UP] * 2 + [DROPPED]
     assert (found.state, opens(two), opens(three)) == (RotationState.FINISHED, (True, True), (False, True))
-    type_it(three)  # and now it may be typed, refused or not
+    type_it(three, configured(three.name), cast)  # and now it may be typed, refused or not
 
 
 def test_a_drop_whose_time_is_over_is_not_sent(agents: Agents) -> None:
@@ -287,12 +327,15 @@ def test_a_drop_whose_time_is_over_is_not_sent(agents: Agents) -> None:
 
 
 @pytest.mark.parametrize("when", ["waiting", "proven"])
-def test_an_instance_that_is_retired_meanwhile_is_asked_nothing_more(agents: Agents, when: str) -> None:
+@pytest.mark.parametrize("leave", [registry.retire, registry.keep_monitored])
+def test_an_instance_that_is_retired_or_has_no_agent_meanwhile_is_asked_nothing_more(
+    agents: Agents, when: str, leave: Callable[..., Instance]
+) -> None:
     cast, (one, _) = world(agents, 2)
     found = begun(cast)
     if when == "proven":
         turn(found)
-    registry.retire(one, actor=cast.olga)
+    leave(one, actor=cast.olga)
     asked = len([name for name, _ in agents.asked if name == "i0"])
     turn(found)
     turn(found, settled=True)

@@ -10,10 +10,11 @@ from django.test import Client
 from django.utils import timezone
 
 from console import sealing, testing
+from console.errors import Refused
 from console.models import User
-from instances_app import exchanges, rotation
+from instances_app import exchanges, rosters, rotation
 from instances_app.models import Exchange, ExchangeState, Instance, Rotation
-from sync_app import rollouts
+from sync_app import onboarding, rollouts
 from sync_app.models import Cause, Delivery
 from sync_app.tests.live_agents import Agents, agents, configured
 from sync_app.tests.test_rotation import turn, world
@@ -112,3 +113,15 @@ def test_a_typed_token_is_asked_with_before_it_replaces_the_one_there_is(agents:
     agents.broken.clear()
     status, _ = page(cast.olga, path, **fields, token=configured("i0"))
     assert (status, sealing.unseal(Instance.objects.get().token_sealed)) == (302, configured("i0"))
+
+
+def test_who_has_no_agent_is_not_named_and_a_file_or_a_new_token_undoes_no_rotation_unnoticed(agents: Agents) -> None:
+    cast, (one, two) = world(agents, 2)
+    Instance.objects.filter(pk=two.pk).update(monitored_only=True)
+    body = page(cast.olga, f"/e/staging/selected/rotate/?ids={one.pk},{two.pk}")[1]
+    assert ("Rotate the tokens of 1 instance of" in body, "i1" in body) == (True, False)
+    turn(rotation.start(cast.environment, [one.pk, two.pk], actor=cast.olga))
+    with pytest.raises(Refused, match="has answered with the token"):
+        onboarding.new_token(one, actor=cast.olga)
+    (line,) = rosters.read(cast.environment, f"name,base_url,token\ni0,{one.base_url},{configured('i0')}\n")
+    assert line.what == "token, instead of the one that a rotation gave it"

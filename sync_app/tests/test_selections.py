@@ -15,9 +15,10 @@ from console import testing
 from console.errors import Refused
 from console.models import AuditEvent, User
 from instances_app import moving, registry, rotation
-from instances_app.models import Instance
-from sync_app import maintenance, publishing_views, rollouts
+from instances_app.models import Instance, Observation
+from sync_app import deliveries, maintenance, publishing_views, rollouts
 from sync_app.models import Cause, Rollout
+from sync_app.tests import attempts
 from sync_app.tests.test_fleet_page import fleet
 
 pytestmark = pytest.mark.django_db
@@ -274,6 +275,22 @@ def test_nobody_is_moved_between_two_tokens() -> None:
         moving.move(cast.environment, [one.pk], find="old", put="new", seen=moving.mark(moves), actor=cast.olga)
     one.refresh_from_db()
     assert one.base_url == "http://a.old.internal"
+
+
+def test_a_push_that_ends_after_a_move_proves_nothing_of_the_new_address() -> None:
+    """Else its status, and a probe with secrets, would believe in a host that nobody has asked."""
+    cast, rollout = attempts.begin(1)
+    (claim,) = deliveries.claim(rollout.pk, limit=1)
+    one = Instance.objects.get()
+    registry.change(one, name=one.name, base_url="http://elsewhere", labels={}, actor=cast.olga)
+    pushed = attempts.attempt(claim, rollout.bundle.digests(), "verified")
+    deliveries.record(rollout, [(claim, pushed)])
+    assert (rollout.deliveries.get().state, rollout.deliveries.get().code) == ("unknown", "moved")
+    assert not Observation.objects.exists()
+    rollout.deliveries.update(next_attempt_at=None)
+    Instance.objects.update(moved_at=None)  # a test is one transaction: the next claim would be as old as the first
+    attempts.work(rollout)
+    assert rollout.deliveries.get().state == "verified"
 
 
 def test_two_of_them_never_get_one_address() -> None:
