@@ -105,15 +105,21 @@ def record(sightings: Iterable[Sighting]) -> None:
 
 
 def record_looks(looks: Iterable[Looked]) -> None:
-    """Keep the answers of a check: what runs, how healthy, what the agent can do. Five statements for any number."""
+    """Keep the answers of a check: what runs, how healthy, what the agent can do. Five statements for any number.
+
+    The service's answer says nothing of an instance whose agent has been found meanwhile, nor an agent's of one that is
+    monitored only by now: those are dropped.
+    """
     looks = list(looks)
     if not looks:
         return
     now = timezone.now()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT 1 FROM instances_app_instance WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
+            "SELECT id, monitored_only FROM instances_app_instance WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
             [[look.key for look in looks]],
         )
+        asked_as = dict(cursor.fetchall())
+        looks = [look for look in looks if asked_as.get(look.key) == look.service]
         record(Sighting(look.key, reported_digests(look.versions), now) for look in looks)
         health.record(looks, now)
