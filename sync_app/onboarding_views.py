@@ -95,6 +95,8 @@ def instance_onboarding(request: ConsoleRequest, pk: int) -> HttpResponse:
         except Refused as refusal:
             messages.error(request, str(refusal))
         return redirect("sync:instance-onboarding", pk)
+    if instance.retired_at is not None:
+        return redirect("sync:instance", pk)
     context = _context(request, instance)
     return _private(render(request, "sync_app/onboarding.html", {**context, **_embedding()}))
 

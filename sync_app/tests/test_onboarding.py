@@ -109,7 +109,7 @@ def test_each_failure_is_told_with_how_far_it_got_and_what_to_do(
             plain(answer=(401, b"sign in")): ("token", "another sign-in", "proxy"),
             plain(answer=agent_says(401, "unauthorised")): ("token", "has another token", "started again"),
             plain(answer=agent_says(403, "forbidden")): ("token", "does not let the console in", "allow_networks"),
-            plain("/health", (200, HEALTHY.encode())): ("agent", "without an agent", "monitored only"),
+            plain("/health", (200, HEALTHY.encode())): ("agent", "without an agent", "Embed the agent"),
         }
         for address, (step, title, words) in cases.items():
             found = explained(address)
@@ -329,9 +329,11 @@ def test_an_answer_that_comes_after_a_correction_proves_nothing(deed: str, monke
     if deed == "retired":
         with pytest.raises(Refused, match="is retired"):
             onboarding.new_token(instance, actor=cast.olga)
-        body = signed_in(cast.olga).get(reverse("sync:instance-onboarding", args=[instance.pk])).content.decode()
+        body = signed_in(cast.olga).get(reverse("sync:instance-onboarding-now", args=[instance.pk])).content.decode()
         assert "not asked any more" in body
         assert 'id="new-token"' not in body
+        page = signed_in(cast.olga).get(reverse("sync:instance-onboarding", args=[instance.pk]))
+        assert page["Location"] == reverse("sync:instance", args=[instance.pk])
 
 
 @pytest.mark.django_db
