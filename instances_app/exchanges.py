@@ -187,6 +187,12 @@ def refuse_move(instances: Collection[int]) -> None:
         )
 
 
+def refuse_unmanaged(instance: Instance) -> None:
+    """Whoever holds its row wants nothing to be sent to it any more."""
+    if Exchange.objects.filter(instance=instance, state__in=OPEN).exists():
+        raise Refused(f"The token of {instance} is being rotated. Stop the rotation, or wait for its end.")
+
+
 def kept_for() -> timedelta:
     """How long an old token is kept after the switch, whoever asks."""
     return timedelta(seconds=LEASES * settings.LEASE_SECONDS)

@@ -31,17 +31,18 @@ class Place:
 
     pinned: str
     stranger: str  # what answers there instead; empty: nobody
+    monitored_only: bool = False
 
 
 def hold(ids: Sequence[int]) -> dict[int, Place]:
     """Lock these instances, in the order in which everybody does."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, identity, stranger FROM instances_app_instance WHERE id = ANY(%s) ORDER BY id"
+            "SELECT id, identity, stranger, monitored_only FROM instances_app_instance WHERE id = ANY(%s) ORDER BY id"
             " FOR NO KEY UPDATE",
             [list(ids)],
         )
-        return {pk: Place(pinned, stranger) for pk, pinned, stranger in cursor.fetchall()}
+        return {pk: Place(*known) for pk, *known in cursor.fetchall()}
 
 
 def judge(looks: Iterable[Looked], before: Mapping[int, Place]) -> tuple[list[Looked], dict[int, Place]]:

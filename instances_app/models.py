@@ -254,6 +254,11 @@ class Instance(Checked):
         return frozenset(str(item) for item in listed) if isinstance(listed, list) else frozenset()
 
     @property
+    def was_heard(self) -> bool:
+        """Whether an agent has ever answered with our token: of one that runs no document there is no observation."""
+        return isinstance(self.info.get("protocol"), int) or self.observations.exists()
+
+    @property
     def health_word(self) -> str:
         """The word for pages, with grace and damping. Gates ask `health`, which has neither."""
         if self.health_at is None:

@@ -115,13 +115,18 @@ def forget(instance_ids: Collection[int]) -> None:
 
 
 def record_looks(looks: Iterable[Looked]) -> None:
-    """Keep the answers of a check: what runs, how healthy, what the agent can do. Five statements for any number."""
+    """Keep the answers of a check: what runs, how healthy, what the agent can do. Five statements for any number.
+
+    The service's answer says nothing of an instance whose agent has been found meanwhile, nor an agent's of one that is
+    monitored only by now: those are dropped.
+    """
     looks = list(looks)
     if not looks:
         return
     now = timezone.now()
     with transaction.atomic():
         before = identity.hold([look.key for look in looks])
+        looks = [look for look in looks if look.key in before and before[look.key].monitored_only == look.service]
         looks, after = identity.judge(looks, before)
         record(Sighting(look.key, reported_digests(look.versions), now) for look in looks)
         health.record(looks, now, after)

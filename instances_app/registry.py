@@ -149,7 +149,10 @@ def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, s
         if instance.base_url != before["base_url"]:
             instance.moved_at = timezone.now()
             exchanges.refuse_move([instance.pk])
-            instance.stranger, instance.stranger_at = "", None  # who answers at the new one is asked with the next check
+            instance.stranger, instance.stranger_at = "", None  # who answers at the new one is asked anew
+                "",
+                None,
+            )  # who answers at the new one is asked with the next check
             observations.forget([instance.pk])
         if token.strip():
             exchanges.typed(instance)
@@ -178,17 +181,18 @@ def retire(instance: Instance, *, actor: User) -> Instance:
 def keep_monitored(instance: Instance, *, actor: User) -> Instance:
     """Keep a service without an agent: asked how it is, never sent anything. Refused once an agent has answered there.
 
-    The caller sees to it that no rollout waits for it.
+    The caller sees to it that no rollout waits for it, and holds the environment: no rotation begins meanwhile.
     """
     with transaction.atomic():
         instance = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
         if instance.retired_at is not None:
             raise Refused(f"{instance} is retired.")
-        if instance.observations.exists():
+        if instance.was_heard:
             raise Refused(
                 f"An agent has answered at {instance} before. If it was taken out for good, retire {instance} and add "
                 "it again."
             )
+        exchanges.refuse_unmanaged(instance)
         instance.monitored_only = True
         instance.save(update_fields=["monitored_only"])
         audit.record("instance.monitored", actor=actor, target=instance, base_url=instance.base_url)

@@ -76,7 +76,7 @@ _DRIFTING = """
             WHERE q.instance_id = i.id AND q.until IS NULL AND q.kind IN (SELECT kind FROM wanted)
                 AND q.seen_at >= %(now)s - make_interval(secs => %(stale)s)
         ) r
-        WHERE i.environment_id = %(environment)s AND i.retired_at IS NULL
+        WHERE i.environment_id = %(environment)s AND i.retired_at IS NULL AND NOT i.monitored_only
             AND (%(instances)s::bigint[] IS NULL OR i.id = ANY(%(instances)s::bigint[]))
             AND i.id NOT IN (SELECT instance_id FROM on_its_way)
     ), drifting AS (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,15 +25,16 @@ from console.models import User
 from instances_app import client, embedding, observations, registry
 from instances_app.client.first import SECONDS
 from instances_app.models import Instance
-from sync_app import onboarding_words, rollouts
+from sync_app import onboarding_words, rollouts, turn_lock
 from sync_app.models import UNFINISHED, Delivery
 from sync_app.onboarding_words import STEPS, Explained
 
 WAIT_SECONDS = 600.0  # then a person says that it goes on
+PLACES = 0x57434F42  # advisory locks, one for each question at a time
+AT_ONCE = 2  # questions of all who wait: one that hangs holds a worker's thread, and rollouts need those
 EVERY_SECONDS = 3.0  # between an answer and the next question
 KEPT_SECONDS = 3600  # what was found last
-LOST_SECONDS = 2 * SECONDS  # a question that nobody answered, because its worker died
-SHORTEST_PART = 5  # characters of a token that are hidden where words were cut
+LOST_SECONDS = 2 * SECONDS + 30  # a question that nobody answered, because its worker died
 SLOW_SECONDS = 20.0  # no worker has taken the question, or the instance hangs
 
 _WAIT, _ASKING, _FOUND = (f"onboarding:{what}:%s" for what in ("wait", "asking", "found"))
@@ -110,49 +112,69 @@ def is_due(instance: Instance, now: Standing) -> bool:
 
 
 def ask(instance_id: int) -> None:
-    """Ask once, and keep what was found. An agent's answer is kept as a check's is, and makes the instance managed."""
+    """Ask once, and keep what was found. An agent's answer is kept as a check's is, and makes the instance managed.
+
+    Nothing, while AT_ONCE others are being asked: the next look tries again.
+    """
     try:
-        instance = Instance.objects.active().filter(pk=instance_id).first()
-        wait = cache.get(_WAIT % instance_id)
-        if instance is None or wait is None:
-            return
-        first = client.ask_first(
-            instance.pk,
-            instance.target,
-            connect_timeout=settings.CONNECT_SECONDS,
-            read_timeout=settings.READ_SECONDS,
-        )
-        found = onboarding_words.explain(first, instance.base_url)
-        if first.is_agent:
-            with transaction.atomic():
-                observations.record_looks([first.looked])
-                registry.manage(instance, actor=User.objects.filter(pk=wait["by"]).first())
-            live.ping(instance.environment_id, "fleet")
-        kept = {"found": _without(instance.target.token, asdict(found)), "at": time.time(), "of": _mark(instance)}
-        cache.set(_FOUND % instance_id, kept, timeout=KEPT_SECONDS)
+        with ExitStack() as places:
+            if any(places.enter_context(turn_lock.alone(PLACES + number)) for number in range(AT_ONCE)):
+                _ask(instance_id)
     finally:
         cache.delete(_ASKING % instance_id)
 
 
+def _ask(instance_id: int) -> None:
+    instance = Instance.objects.active().filter(pk=instance_id).first()
+    wait = cache.get(_WAIT % instance_id)
+    if instance is None or wait is None:
+        return
+    first = client.ask_first(
+        instance.pk,
+        instance.target,
+        connect_timeout=settings.CONNECT_SECONDS,
+        read_timeout=settings.READ_SECONDS,
+    )
+    found = onboarding_words.explain(first, instance.base_url)
+    if first.is_agent:
+        with transaction.atomic():
+            now = Instance.objects.select_for_update(no_key=True).get(pk=instance_id)
+            if now.retired_at is not None or _mark(now) != _mark(instance):
+                return  # somebody else may have answered: it was retired, or its address or token corrected
+            registry.manage(instance, actor=User.objects.filter(pk=wait["by"]).first())
+            observations.record_looks([first.looked])
+        live.ping(instance.environment_id, "fleet")
+    kept = {"found": asdict(found), "at": time.time(), "of": _mark(instance)}
+    cache.set(_FOUND % instance_id, kept, timeout=KEPT_SECONDS)
+
+
 def keep_monitored(instance: Instance, *, actor: User) -> Instance:
     """Without an agent, for it answered as the service does; refused while a rollout waits for it."""
-    found = standing(instance).found
-    if found is None or not found.service:
-        raise Refused(f"{instance} has not answered as a webhook service without an agent. Ask it first.")
     with transaction.atomic():
         documents.lock(instance.environment)
         rollouts.lock_going(instance.environment)
+        instance = (
+            Instance.objects.select_for_update(no_key=True, of=("self",))
+            .select_related("environment")
+            .get(pk=instance.pk)
+        )
+        found = standing(instance).found  # of the address and token that it has now
+        if found is None or not found.service:
+            raise Refused(f"{instance} has not answered as a webhook service without an agent. Ask it first.")
         going = Delivery.objects.filter(instance=instance, state__in=UNFINISHED).select_related("rollout").first()
         if going is not None:
             raise Refused(f"Rollout {going.rollout.number} waits for {instance}. Cancel it, or wait for its end.")
         kept = registry.keep_monitored(instance, actor=actor)
-    cache.delete_many([_WAIT % instance.pk, _FOUND % instance.pk])
+    for key in (_WAIT, _FOUND):
+        cache.delete(key % instance.pk)
     return kept
 
 
 def new_token(instance: Instance, *, actor: User) -> str:
     """Another token, sealed in the place of the one before; the caller shows it once. Only while none was proven."""
-    if instance.observations.exists() or instance.exchanges.filter(switched_at__isnull=False).exists():
+    if instance.retired_at is not None:
+        raise Refused(f"{instance} is retired. Add it again, with a token of its own.")
+    if instance.was_heard or instance.exchanges.filter(switched_at__isnull=False).exists():
         raise Refused(f"{instance} has answered with the token that is sealed here. Edit it to store another one.")
     token = embedding.fresh_token()
     registry.change(
@@ -181,19 +203,6 @@ def reported(instance: Instance) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _without(token: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Something that is no agent may send back all that it was asked with. Its words may end within the token."""
-
-    def clean(words: Any) -> Any:
-        if not isinstance(words, str):
-            return words
-        words = words.replace(token, "‹token›")
-        shown = next((size for size in range(len(token), SHORTEST_PART, -1) if words.endswith(token[:size])), 0)
-        return f"{words[:-shown]}‹token›" if shown else words
-
-    return {name: clean(value) for name, value in found.items()}
 
 
 def _mark(instance: Instance) -> str:

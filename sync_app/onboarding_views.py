@@ -59,7 +59,8 @@ def instance_new(request: ConsoleRequest, environment: str) -> HttpResponse:
     lost = request.method == "POST" and held is None
     held = held or Held(embedding.fresh_token())
     if request.method == "POST":
-        held = Held(held.fresh, request.POST.get("token", "").strip()[:500] or held.typed)
+        typed_now = "" if "token" in form.errors else request.POST.get("token", "").strip()
+        held = Held(held.fresh, typed_now or held.typed)
         if form.is_valid():
             try:
                 if lost and not held.typed:
@@ -94,6 +95,8 @@ def instance_onboarding(request: ConsoleRequest, pk: int) -> HttpResponse:
         except Refused as refusal:
             messages.error(request, str(refusal))
         return redirect("sync:instance-onboarding", pk)
+    if instance.retired_at is not None:
+        return redirect("sync:instance", pk)
     context = _context(request, instance)
     return _private(render(request, "sync_app/onboarding.html", {**context, **_embedding()}))
 
@@ -138,7 +141,7 @@ def _context(request: ConsoleRequest, instance: Instance) -> dict[str, Any]:
         "may": access.verbs(request.user, instance.environment),
         "standing": standing,
         "bundle": bundle,
-        "heard": instance.observations.exists(),  # an agent has answered before
+        "heard": instance.was_heard,  # an agent has answered before
     }
     if standing.is_proven:
         instance.refresh_from_db()  # it was read before the answer: what was found is told after the row is written

@@ -191,7 +191,6 @@ def _no_agent(first: First, reply: Reply, base_url: str) -> Explained:
             (
                 "Embed the agent (the lines are below), set CONFIG_ADMIN_TOKEN, and start the service again.",
                 "Is it embedded already? Then another process still runs: start that with the new file.",
-                "Or keep it as monitored only: the console asks how it is, and never sends it anything.",
             ),
             service=True,
         )

@@ -40,7 +40,7 @@ def probe(request: ConsoleRequest, environment: str) -> HttpResponse:
             tried = _try(request, found, form, name)
         except Refused as refusal:
             form.add_error(None, str(refusal))
-    offered = found.instances.active().order_by("name").values_list("name", flat=True)[:OFFERED]
+    offered = found.instances.managed().order_by("name").values_list("name", flat=True)[:OFFERED]
     context = {
         "environment": found,
         "may": access.verbs(request.user, found),
@@ -60,8 +60,9 @@ def instance_probe(request: ConsoleRequest, pk: int) -> HttpResponse:
     """Ask this instance's service now; what is found is kept, whatever it is."""
     instance = get_instance(request.user, pk, needs="instance.check")
     standing = probes.of(instance.environment)
-    if standing is None or instance.retired_at is not None:
-        messages.error(request, "No probe is set up here." if standing is None else f"{instance} is retired.")
+    if standing is None or instance.retired_at is not None or instance.monitored_only:
+        why = "retired" if instance.retired_at is not None else "monitored only: asked for its own /health alone"
+        messages.error(request, "No probe is set up here." if standing is None else f"{instance} is {why}.")
         return redirect("sync:instance", pk)
     try:
         found = serving.by_hand(standing, instance)
@@ -77,7 +78,7 @@ def instance_probe(request: ConsoleRequest, pk: int) -> HttpResponse:
 
 def _try(request: ConsoleRequest, environment: Environment, form: ProbeForm, name: str) -> Found:
     wanted = form.settings()
-    instance = Instance.objects.active().filter(environment=environment, name=name).first()
+    instance = Instance.objects.managed().filter(environment=environment, name=name).first()
     if instance is None:
         raise Refused(f"There is no instance named “{name[:80]}” here. Type the name of one to try it on.")
     if form.uses_sealed:

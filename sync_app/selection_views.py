@@ -54,7 +54,7 @@ class Deed:
     title: str  # stands before "3 instances of staging"
     do: Callable[[Asked], Happened]
     form: type[forms.Form] | None = None
-    agents: bool = False  # done only to those that are not monitored only
+    managed: bool = False  # not for those that are monitored only
     harm: bool = False  # wants the environment's name typed
 
 
@@ -65,8 +65,8 @@ def selected(request: ConsoleRequest, environment: str, deed: str) -> HttpRespon
     what = DEEDS[deed]
     found = get_environment(request.user, environment, needs=what.needs)
     posted = request.method == "POST"
-    instances = found.instances.managed() if what.agents else found.instances.active()
-    chosen = instances.filter(pk__in=fleet_page.chosen(found, request.POST if posted else request.GET))
+    there = found.instances.managed() if what.managed else found.instances.active()
+    chosen = there.filter(pk__in=fleet_page.chosen(found, request.POST if posted else request.GET))
     names = dict(chosen.order_by("name").values_list("pk", "name"))
     form = (what.form or forms.Form)(request.POST if posted else None)
     if posted:
@@ -188,7 +188,7 @@ DEEDS = {
     "maintain": Deed("instance.maintain", "Put into maintenance", _maintain, MaintenanceForm),
     "return": Deed("instance.maintain", "Take out of maintenance", _return),
     "move": Deed("instance.change", "Move", _move, MoveForm),
-    "rotate": Deed("instance.change", "Rotate the tokens of", _rotate, agents=True),
+    "rotate": Deed("instance.change", "Rotate the tokens of", _rotate, managed=True),
     "retire": Deed("instance.change", "Retire", _retire, harm=True),
 }
 

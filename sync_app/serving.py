@@ -147,14 +147,14 @@ def due(probe: Probe) -> QuerySet[Instance]:
     """Who is asked now: the longest unasked first, and never more than would be everybody in `every` checks."""
     wait = timedelta(seconds=(probe.every - 0.5) * settings.OBSERVE_SECONDS)
     old = Q(served=None) | Q(served__version__lt=probe.version) | Q(served__at__lt=timezone.now() - wait)
-    share = math.ceil(probe.environment.instances.active().count() / probe.every)
+    share = math.ceil(probe.environment.instances.managed().count() / probe.every)
     return _asked(probe).filter(old).order_by(F("served__at").asc(nulls_first=True), "pk")[:share]
 
 
 def _asked(probe: Probe) -> QuerySet[Instance]:
-    """Whom this probe goes to by itself."""
-    active = probe.environment.instances.active().defer("info", "labels")
-    return active if probe.secrets_sealed is None else active.filter(proven())
+    """Whom this probe goes to by itself. A service that is monitored only is asked for its health, and nothing else."""
+    managed = probe.environment.instances.managed().defer("info", "labels")
+    return managed if probe.secrets_sealed is None else managed.filter(proven())
 
 
 def is_proven(instance: Instance) -> bool:

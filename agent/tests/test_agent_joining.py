@@ -201,6 +201,19 @@ async def test_the_host_starts_at_once_whatever_the_console_does(
     assert time.monotonic() - began < 0.25
     until(tried.is_set)
     await agent.stop()
+    until(lambda: all(one.name != "webhook_agent.joining" for one in threading.enumerate()))
+
+
+def test_no_answer_however_odd_ends_the_announcing_and_a_fork_has_no_lock(tmp_path: Path) -> None:
+    with pytest.raises(joining._Later):
+        joining._state(503, "\xb2", b"")
+    assert joining._state(202, "", b"[" * 16_000) == "taken"
+    announcer = Announcer(announce("http://127.0.0.1:1"), name="one", folder=tmp_path)
+    assert announcer._is_ours()
+    announcer._process = -1  # as in a child
+    announcer.start()
+    assert announcer._lock < 0
+    announcer.stop()
 
 
 def test_the_environment_says_all_of_it_or_why_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -35,6 +35,7 @@ LONGEST_RETRY_AFTER = 300.0
 TIMEOUT = 10.0  # seconds, of one step
 ANSWER_LIMIT = 16 * 1024  # bytes
 LOCK = ".webhook_agent.announcing"
+DIGITS = re.compile(r"\A[0-9]{1,5}\Z")
 STATE = re.compile(r"\A[a-z ]{1,20}\Z")
 LABEL = re.compile(r"\A\s*([A-Za-z][\w.-]*)\s*=\s*(.*?)\s*\Z")
 
@@ -115,6 +116,8 @@ class Announcer:
         """Once in a process; returns at once and never raises."""
         if self._process == os.getpid():
             return
+        if self._process:  # forked after its start: a lock of the process before is not this one's
+            self._lock = -1
         self._process, self._stop = os.getpid(), threading.Event()
         thread = threading.Thread(target=self._run, args=(self._stop,), name="webhook_agent.joining", daemon=True)
         try:
@@ -215,12 +218,12 @@ def _waits() -> Iterator[float]:
 
 def _state(status: int, retry_after: str, content: bytes) -> str:
     if status in (408, 429) or status >= 500:
-        seconds = float(retry_after) if retry_after.isdigit() and len(retry_after) < 6 else 0.0
+        seconds = float(retry_after) if DIGITS.match(retry_after) else 0.0
         raise _Later(f"it answers HTTP {status}", min(seconds, LONGEST_RETRY_AFTER))
     try:
         said = json.loads(content)
         said = said if isinstance(said, dict) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         said = {}
     if 200 <= status < 300:
         state = said.get("state")

@@ -104,6 +104,7 @@ class Looked:
     versions: Reply
     info: Reply
     certificate_until: datetime | None = None  # when the TLS certificate that it showed ends
+    service: bool = False  # as the question was
     service_admin: Reply | None = None  # what the service's own admin endpoint said, asked without a token
 
 
@@ -197,7 +198,7 @@ class Fleet:
             until = line.certificate_until()
             known = job.thorough and said.outcome == Outcome.OK
             admin = await line.request("GET", service.ADMIN, last=True) if known else None
-        return Looked(job.key, said, said, until, admin)
+        return Looked(job.key, said, said, until, service=True, service_admin=admin)
 
     async def _dry_push(self, job: DryPush) -> None:
         answer: Reply | None = None
@@ -314,7 +315,8 @@ class _Line:
         except Exception as error:
             logger.error("A request ended in %s", type(error).__name__, exc_info=error)
             return silent(Outcome.UNKNOWN, "internal", "The console failed here; its log says how.", started=started)
-        return replies.classify(answer.status, answer.headers, answer.content, started=started)
+        token = self._target.token
+        return replies.classify(answer.status, answer.headers, answer.content, started=started, token=token)
 
     async def _exchange(self, method: str, path: str, *, body: bytes | None, last: bool, limit: int) -> wire.Answer:
         address = self._address = self._address or wire.Address.of(self._target)

@@ -24,6 +24,8 @@ ANSWER_LIMIT = 256 * 1024
 STATS_LIMIT = 4 * 1024 * 1024  # a line for each webhook
 DOCUMENT_LIMIT = 16 * 1024 * 1024
 DEEPEST = 50  # nested objects and arrays; an agent needs four, and the database's driver cannot write a thousand
+SHORTEST_TOKEN = 8  # a shorter one stands in too many words to be taken out of them
+MARK = "‹token›"
 SAID = 600  # bytes of an answer that is no agent's, for people to recognise it by
 LONGEST_RETRY_AFTER = 300.0
 CODE = re.compile(r"\A[a-z_]{1,40}\Z")
@@ -79,9 +81,16 @@ def silent(outcome: Outcome, code: str, error: str, *, started: float) -> Reply:
     return Reply(outcome, code=code, error=error, elapsed_ms=_since(started))
 
 
-def classify(status: int, headers: Mapping[str, str], content: bytes, *, started: float) -> Reply:
-    """What an answer means. Header names are looked up as given by both clients: without regard to case."""
+def classify(status: int, headers: Mapping[str, str], content: bytes, *, started: float, token: str = "") -> Reply:
+    """What an answer means. Header names are looked up as given by both clients: without regard to case.
+
+    `token`: what it was asked with. Whatever is no agent may send that back, and its words are shown and kept.
+    """
     elapsed = _since(started)
+    if len(token) < SHORTEST_TOKEN:
+        token = ""
+    elif token.encode() in content:
+        content = content.replace(token.encode(), MARK.encode())
     body = _object(content)
     code = str(body.get("code") or "")
     code = code if CODE.match(code) else ""
@@ -107,7 +116,8 @@ def classify(status: int, headers: Mapping[str, str], content: bytes, *, started
         return Reply(Outcome.SERVER_ERROR, status, body, error, code or "server_error", elapsed_ms=elapsed)
     if 300 <= status < 400:
         error = f"The address redirects (HTTP {status}). Register the address that it leads to."
-        to = printable(headers.get("Location", ""))
+        to = headers.get("Location", "")
+        to = printable(to.replace(token, MARK) if token else to)
         return Reply(Outcome.WRONG_PROTOCOL, status, {}, error, "redirect", elapsed_ms=elapsed, text=to)
     own = "not_found" if status in {404, 405} else "wrong_answer"
     return _no_agent(status, content, own, elapsed)

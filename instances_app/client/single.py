@@ -33,7 +33,7 @@ def look(question: Look) -> Looked:
     target = question.target
     if question.service:
         said = service.health(_get(replace(target, token=""), service.HEALTH))
-        return Looked(question.key, said, said)
+        return Looked(question.key, said, said, service=True)
     return Looked(question.key, versions=versions(target), info=info(target))
 
 
@@ -95,7 +95,9 @@ def _asked(target: Target, path: str, deadline: _Deadline, *, limit: int, whole:
             if whole and response.status_code == 200:
                 text = content.decode("utf-8")
                 return Reply(Outcome.OK, 200, text=text, elapsed_ms=round((time.monotonic() - started) * 1000))
-            return replies.classify(response.status_code, response.headers, content, started=started)
+            return replies.classify(
+                response.status_code, response.headers, content, started=started, token=target.token
+            )
     except UnicodeDecodeError:
         error = "The document is not UTF-8 text."
         return silent(Outcome.WRONG_PROTOCOL, "not_text", error, started=started)

@@ -39,6 +39,8 @@ REFUSED = [
     ("http://169.254.169.254/latest", "metadata"),
     ("http://metadata.google.internal", "metadata"),
     ("http://[::ffff:169.254.169.254]", "metadata"),
+    ("http://[64:ff9b::169.254.169.254]", "metadata"),
+    ("http://[2002:a9fe:a9fe::1]", "metadata"),
     ("http://[fe80::1]", "link-local"),
     ("http://224.0.0.1", "multicast"),
     ("http://0.0.0.0:80", "multicast"),

@@ -15,11 +15,12 @@ from console import testing
 from console.errors import Refused
 from console.models import AuditEvent
 from console.testing import Cast
-from instances_app import history, observations, registry
-from instances_app.models import Instance
+from instances_app import client, history, observations, probes, registry, rotation
+from instances_app.models import Exchange, Instance
 from instances_app.observations import Sighting
 from instances_app.tests.servers import Served, serving
 from sync_app import checks, drift, dry_runs, fleet, onboarding, rollouts, set_aside, splits
+from sync_app import serving as serving_probe
 from sync_app.models import Cause, Delivery
 from sync_app.tests.test_onboarding import HEALTHY, TOKEN, be_agent
 
@@ -41,11 +42,16 @@ def test_nothing_is_ever_aimed_at_it() -> None:
     managed = testing.instance(cast.environment)
     with serving() as served:
         plain = keep(cast, served)
-    # Even when something was heard of it: an answer that was on its way while it was set.
-    observations.record([Sighting(plain.pk, {"webhooks": "e" * 64, "connections": "e" * 64})])
     bundle = documents.desired(cast.environment)
     assert bundle is not None
+    # Even when something was heard of it: answers that were on their way while it was set.
+    observations.record([Sighting(plain.pk, bundle.digests())])
+    observations.record([Sighting(plain.pk, {"webhooks": "e" * 64, "connections": "e" * 64})])
     assert drift.differing(bundle) == []
+    assert not drift.members(bundle)
+    assert not drift.groups(bundle)
+    probe = probes.change(cast.environment, probes.Settings("GET", "/"), actor=cast.adam)
+    assert list(serving_probe.due(probe)) == [managed]
     assert list(fleet.to_sync(cast.environment, bundle).values_list("pk", flat=True)) == [managed.pk]
     assert {row.instance.name: row.config for row in fleet.rows(cast.environment)} == {
         "one": "unknown",
@@ -69,10 +75,14 @@ def test_nothing_is_ever_aimed_at_it() -> None:
     assert [one.name for one in history.at(cast.environment, now)] == ["one"]
     Instance.objects.update(created_at=bundle.created_at)
     assert splits.spread(bundle).instances == 1
-    with pytest.raises(Refused, match="No instance is chosen"):
-        rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC, instances=[plain.pk])
     page = Client()
     page.force_login(cast.olga)
+    selected = reverse("sync:selected", args=["staging", "rotate"])
+    page.post(selected, {"ids": f"{plain.pk},{managed.pk}"})
+    assert Exchange.objects.get().instance == managed
+    assert "plain" not in page.get(selected, {"all": "yes"}).content.decode()
+    with pytest.raises(Refused, match="No instance is chosen"):
+        rollouts.start(cast.environment, actor=cast.olga, cause=Cause.SYNC, instances=[plain.pk])
     body = page.get(reverse("sync:sync", args=["staging"]), {"instance": plain.pk}).content.decode()
     assert f'id="target-{plain.pk}"' not in body
     assert "1 instance of staging is" in body
@@ -165,3 +175,26 @@ def test_it_is_not_kept_so_while_a_rollout_waits_for_it_or_without_the_services_
         with pytest.raises(Refused, match="Rollout 1 waits for plain"):
             onboarding.keep_monitored(plain, actor=cast.olga)
         assert not Instance.objects.get(pk=plain.pk).monitored_only
+        Delivery.objects.all().delete()
+        rotation.start(cast.environment, [plain.pk], actor=cast.olga)
+        with pytest.raises(Refused, match="is being rotated"):
+            onboarding.keep_monitored(plain, actor=cast.olga)
+
+
+def test_an_answer_to_the_other_question_is_dropped() -> None:
+    cast = testing.cast()
+    with serving() as served:
+        plain = keep(cast, served)
+        late = client.look(plain.look)
+        be_agent(served)
+        onboarding.begin(plain, actor=cast.olga)
+        onboarding.ask(plain.pk)
+        agents = client.look(Instance.objects.get(pk=plain.pk).look)
+    observations.record_looks([late])
+    plain.refresh_from_db()
+    assert "batch" not in plain.capabilities
+    assert "digest" in plain.capabilities, "what the agent can do is not forgotten over the service's word"
+    plain.observations.all().delete()
+    Instance.objects.update(monitored_only=True)
+    observations.record_looks([agents])
+    assert not plain.observations.exists()

@@ -7,13 +7,15 @@ import json
 import re
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -26,7 +28,7 @@ from instances_app import client, embedding, registry
 from instances_app.client import First, Looked, Outcome, Reply, Target, Trust, Way
 from instances_app.models import Instance
 from instances_app.tests.servers import Served, certificate, serving
-from sync_app import onboarding, onboarding_words
+from sync_app import checks, onboarding, onboarding_words
 
 TOKEN = "wc-a-token-that-nobody-may-read-back"
 HEALTHY = json.dumps({"status": "healthy", "service": "webhook-service", "components": {"redis_stats": "healthy"}})
@@ -109,7 +111,7 @@ def test_each_failure_is_told_with_how_far_it_got_and_what_to_do(
             plain(answer=(401, b"sign in")): ("token", "another sign-in", "proxy"),
             plain(answer=agent_says(401, "unauthorised")): ("token", "has another token", "started again"),
             plain(answer=agent_says(403, "forbidden")): ("token", "does not let the console in", "allow_networks"),
-            plain("/health", (200, HEALTHY.encode())): ("agent", "without an agent", "monitored only"),
+            plain("/health", (200, HEALTHY.encode())): ("agent", "without an agent", "Embed the agent"),
         }
         for address, (step, title, words) in cases.items():
             found = explained(address, way=trusting)
@@ -275,6 +277,105 @@ def test_whoever_sends_back_what_it_was_asked_with_does_not_make_the_token_publi
     assert "<script>" not in signed_in(cast.olga).get(
         reverse("sync:instance-onboarding", args=[instance.pk])
     ).content.decode().replace("<script src", "")
+
+
+@pytest.mark.django_db
+def test_what_is_sent_back_is_neither_shown_nor_kept_wherever_it_stands() -> None:
+    cast = testing.cast()
+    said: dict[str, object] = {"uptime_seconds": 1, "headers": {"Authorization": f"Bearer {TOKEN}"}}
+    with serving() as served:
+        instance = testing.instance(cast.environment, "one", served.url, TOKEN)
+        for answer in (
+            (200, json.dumps(said).encode()),
+            (503, json.dumps({"error": f"{'x' * 270}{TOKEN}"}).encode()),
+            (302, b"", {"Location": f"/sign-in?was={TOKEN}&next={'x' * 400}"}),
+        ):
+            served.answers = dict.fromkeys(("/admin/config-version", "/admin/instance-info"), answer)
+            onboarding.begin(instance, actor=cast.olga)
+            onboarding.ask(instance.pk)
+            checks.run(cast.environment.pk)
+            registry.check(instance, actor=cast.olga)
+            kept = Instance.objects.get(pk=instance.pk)
+            assert TOKEN[:8] not in f"{onboarding.standing(instance).found}{kept.health_detail}{kept.info}", answer
+        assert "‹token›" in str(kept.info)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("deed", ["moved", "another token", "retired"])
+def test_an_answer_that_comes_after_a_correction_proves_nothing(deed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast = testing.cast()
+    asked = client.ask_first
+
+    def corrected(*args: Any, **how: Any) -> First:
+        first = asked(*args, **how)
+        if deed == "retired":
+            registry.retire(instance, actor=cast.olga)
+        else:
+            there = "http://127.0.0.1:1/elsewhere" if deed == "moved" else served.url
+            token = "wc-another" if deed == "another token" else ""
+            registry.change(instance, name="one", base_url=there, labels={}, token=token, actor=cast.olga)
+        return first
+
+    monkeypatch.setattr(client, "ask_first", corrected)
+    with serving() as served:
+        be_agent(served)
+        instance = testing.instance(cast.environment, "one", served.url, TOKEN)
+        Instance.objects.update(monitored_only=True)
+        onboarding.begin(instance, actor=cast.olga)
+        onboarding.ask(instance.pk)
+    instance.refresh_from_db()
+    assert instance.monitored_only
+    assert not instance.observations.exists()
+    assert not AuditEvent.objects.filter(action="instance.managed").exists()
+    assert onboarding.standing(instance).found is None
+    if deed == "retired":
+        with pytest.raises(Refused, match="is retired"):
+            onboarding.new_token(instance, actor=cast.olga)
+        body = signed_in(cast.olga).get(reverse("sync:instance-onboarding-now", args=[instance.pk])).content.decode()
+        assert "not asked any more" in body
+        assert 'id="new-token"' not in body
+        page = signed_in(cast.olga).get(reverse("sync:instance-onboarding", args=[instance.pk]))
+        assert page["Location"] == reverse("sync:instance", args=[instance.pk])
+
+
+@pytest.mark.django_db
+def test_an_agent_without_documents_was_heard_too_and_its_token_is_kept() -> None:
+    cast = testing.cast()
+    with serving() as served:
+        be_agent(served)
+        nothing = {"webhooks_digest": None, "connections_digest": None, "webhooks_version": None}
+        served.answers["/admin/config-version"] = (200, json.dumps(nothing).encode())
+        instance = testing.instance(cast.environment, "one", served.url, TOKEN)
+        onboarding.begin(instance, actor=cast.olga)
+        onboarding.ask(instance.pk)
+        served.answers = {"/health": (200, HEALTHY.encode())}
+        onboarding.begin(instance, actor=cast.olga)
+        onboarding.ask(instance.pk)
+    instance.refresh_from_db()
+    with pytest.raises(Refused, match="has answered with the token"):
+        onboarding.new_token(instance, actor=cast.olga)
+    with pytest.raises(Refused, match="An agent has answered"):
+        onboarding.keep_monitored(instance, actor=cast.olga)
+    assert (
+        'id="new-token"'
+        not in signed_in(cast.olga).get(reverse("sync:instance-onboarding", args=[instance.pk])).content.decode()
+    )
+
+
+@pytest.mark.django_db
+def test_those_who_wait_together_leave_workers_for_rollouts() -> None:
+    cast = testing.cast()
+    instance = testing.instance(cast.environment, "one", "http://127.0.0.1:1/one")
+    onboarding.begin(instance, actor=cast.olga)
+    assert onboarding.is_due(instance, onboarding.standing(instance))
+    with closing(connection.copy()) as others, others.cursor() as cursor:
+        for number in range(onboarding.AT_ONCE):
+            cursor.execute("SELECT pg_advisory_lock(%s)", [onboarding.PLACES + number])
+        onboarding.ask(instance.pk)
+    now = onboarding.standing(instance)
+    assert (now.found, onboarding.is_due(instance, now)) == (None, True), "the next look tries again"
+    onboarding.ask(instance.pk)
+    assert onboarding.standing(instance).found is not None
 
 
 @pytest.mark.django_db

@@ -41,7 +41,7 @@ def test_the_first_instance_is_waited_for_explained_and_imported(
     sign_in(page, web_process, "olga")
     page.get_by_role("link", name="Add the first instance").click()
     page.get_by_role("heading", name="Add the first instance to staging").wait_for()
-    page.get_by_role("button", name="Copy the token").click()
+    page.get_by_role("button", name="Copy the variable").click()
     page.locator("[data-copy-of=token-line]", has_text=re.compile("Copied|Selected")).wait_for()
     token = page.locator("#token-line").inner_text().removeprefix("CONFIG_ADMIN_TOKEN=")
     shot(page, "onboarding-new")
