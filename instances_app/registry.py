@@ -150,9 +150,6 @@ def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, s
             instance.moved_at = timezone.now()
             exchanges.refuse_move([instance.pk])
             instance.stranger, instance.stranger_at = "", None  # who answers at the new one is asked anew
-                "",
-                None,
-            )  # who answers at the new one is asked with the next check
             observations.forget([instance.pk])
         if token.strip():
             exchanges.typed(instance)

@@ -78,7 +78,7 @@ def test_two_hundred_tokens_are_rotated_under_running_rollouts_and_a_killed_work
     assert not Instance.objects.exclude(token_refused_at=None).exists()
     assert (events["instance.token_switched"], events["instance.token_dropped"]) == (NUMBER, NUMBER)
     with ThreadPoolExecutor(8) as pool:
-        opens = Counter(pool.map(opened, Instance.objects.all()))
+        opens = Counter(pool.map(opened, Instance.objects.select_related("environment")))
     assert opens == {(401, 200): NUMBER}
     print(  # noqa: T201
         f"{NUMBER} tokens rotated in {took:.1f} s beside {len(started)} rollouts with {deliveries.total()} deliveries, "
