@@ -210,8 +210,9 @@ def _verdict(rollout: Rollout, claim: Claim, pushed: Pushed, wanted: dict[str, s
 
 
 def _moved(results: Sequence[tuple[Claim, Pushed]]) -> set[int]:
-    """Deliveries whose instance has been given another address since they were claimed."""
-    claimed = Delivery.objects.filter(pk__in=[claim.id for claim, _ in results], state=DeliveryState.SENDING)
+    """Deliveries that were on the wire while their instance was given another address."""
+    asked = [claim.id for claim, pushed in results if pushed.was_asked]
+    claimed = Delivery.objects.filter(pk__in=asked, state=DeliveryState.SENDING)
     return set(claimed.filter(instance__moved_at__gte=F("changed_at")).values_list("pk", flat=True))
 
 

@@ -58,6 +58,11 @@ class Pushed:
     drain: Drain | None = None
     contested: bool = False  # as its job was
 
+    @property
+    def was_asked(self) -> bool:
+        """Whether anything was sent to an address, or was answered from one."""
+        return self.sent_at is not None or (self.looked is not None and self.looked.status is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Undrain:

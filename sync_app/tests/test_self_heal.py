@@ -105,6 +105,7 @@ def test_one_report_is_not_enough() -> None:
     assert left(cast) == "it has been reported only once so far"
 
 
+@pytest.mark.django_db(transaction=True)  # what was claimed before the move is told by the database's clock
 def test_what_was_proven_at_another_address_counts_for_nothing() -> None:
     """Whoever answers there now is not sent both documents because a host before it was trusted."""
     cast = fleet(protected=True)
