@@ -16,12 +16,11 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from instances_app.addresses import is_forbidden
+from instances_app.client import tls
 from instances_app.client.fleet import Fleet, Look, Looked
 from instances_app.client.replies import Outcome, Reply, Target
 
 SECONDS = 25.0  # for each of the two questions; an answer may drip for longer than one step's timeout
-CERTIFICATE_ERRORS = {9: "too early", 10: "expired", 18: "untrusted", 19: "untrusted", 20: "untrusted"}
-CERTIFICATE_ERRORS |= {21: "untrusted", 62: "other name", 64: "other name"}  # OpenSSL's X509_V_ERR_…
 MOST_NAMES = 5
 TLS_CODES = {"tls"}
 ODD_CODES = {"disconnected", "malformed_answer", "wrong_answer", "rejected"}  # what http gets from a TLS port
@@ -88,7 +87,7 @@ def _certificate(target: Target, *, timeout: float) -> Certificate:
         _handshake(target, target.way.trust.context, timeout=timeout)
         wrong = "other"  # it works now
     except ssl.SSLCertVerificationError as error:
-        wrong = CERTIFICATE_ERRORS.get(error.verify_code, "other")
+        wrong = tls.wrong(error) or "other"
     except ssl.SSLError as error:
         plain = error.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"}
         return Certificate("no tls" if plain else "other")

@@ -25,8 +25,8 @@ ALERTS = (
     "ALERT_DECRYPT_ERROR",
     "ALERT_HANDSHAKE_FAILURE",
 )
-# OpenSSL's X509_V_ERR_…
-NOT_YET, EXPIRED, NAMES, UNTRUSTED = 9, 10, {62, 64}, {2, 18, 19, 20, 21}
+VERIFY = {9: "too early", 10: "expired", 62: "other name", 64: "other name"}  # OpenSSL's X509_V_ERR_…
+VERIFY |= dict.fromkeys((2, 18, 19, 20, 21), "untrusted")
 
 
 class Trust:
@@ -97,19 +97,24 @@ def failure(error: Exception | None, trust: Trust) -> tuple[str, str]:
         else:
             text = f"It wants a client certificate, and there is none for this environment. Store one in {SETTING}."
         return "client_certificate", text
-    number = getattr(error, "verify_code", None)
-    if number == EXPIRED:
+    fault = wrong(error)
+    if fault == "expired":
         text = "TLS failed: the certificate has expired. Renew it there."
-    elif number == NOT_YET:
+    elif fault == "too early":
         text = "TLS failed: the certificate is not valid yet. Do both clocks agree?"
-    elif number in NAMES:
+    elif fault == "other name":
         text = "TLS failed: the certificate is for another name than the address has. Correct one of them."
-    elif number in UNTRUSTED:
+    elif fault == "untrusted":
         whom = "the CA of this environment" if trust.authorities else "the machine"
         text = f"TLS failed: the certificate is not trusted by {whom}. See {SETTING}."
     else:
         text = "TLS failed: the certificate is not trusted, expired or for another name."
     return "tls", text
+
+
+def wrong(error: BaseException | None) -> str:
+    """What is wrong with the certificate that was shown, a word of VERIFY; empty where it is something else."""
+    return VERIFY.get(getattr(error, "verify_code", 0), "")
 
 
 def refuses_us(error: BaseException | None) -> bool:
