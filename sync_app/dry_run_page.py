@@ -15,15 +15,13 @@ from django.http import QueryDict
 
 from configs_app.models import Change
 from console import access
-from console.http import whole
 from console.models import User
-from sync_app import dry_runs
+from sync_app import dry_runs, progress
 from sync_app.dry_answers import topic
 from sync_app.dry_run_models import OPEN, DryAnswer, DryAnswerState, DryRun
+from sync_app.progress import NAMED, Group
 
-SHOWN = 100  # answers on a page
 GROUPS_SHOWN = 12  # of one kind of trouble
-NAMED = 12  # instances of a group, names of a note
 EARLIER = 10  # runs
 ORDER = (  # what needs a person first
     DryAnswerState.REFUSED,
@@ -50,20 +48,6 @@ WORDS: dict[str, tuple[str, str]] = {  # of one, of several
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Instances with the same trouble; the first of their names."""
-
-    state: str
-    error: str
-    number: int
-    names: list[str]
-
-    @property
-    def more(self) -> int:
-        return self.number - len(self.names)
-
-
-@dataclass(frozen=True, slots=True)
 class Note:
     """What nobody refuses, and somebody should know."""
 
@@ -87,13 +71,12 @@ def page(run: DryRun, user: User, asked: QueryDict) -> dict[str, Any]:
     context = summary(run)
     counts, state = context["counts"], asked.get("state", "")
     number = counts[state] if state in counts else sum(counts.values())
-    pages = max(1, -(-number // SHOWN))
-    shown = min(max(whole(asked.get("page", "")) or 1, 1), pages)
+    shown, pages, part = progress.window(asked, number)
     return context | {
         "change": run.change,
         "environment": run.change.environment,
         "may": access.verbs(user, run.change.environment),
-        "answers": _answers(run, state if state in counts else "", shown),
+        "answers": _answers(run, state if state in counts else "")[part],
         "chips": {word.value: counts[word] for word in ORDER if word in counts},
         "state": state,
         "page": shown,
@@ -149,11 +132,9 @@ def placeholders_of(answer: DryAnswer) -> str:
     return "; ".join(parts)
 
 
-def _answers(run: DryRun, state: str, number: int) -> QuerySet[DryAnswer]:
+def _answers(run: DryRun, state: str) -> QuerySet[DryAnswer]:
     found = run.answers.select_related("instance", "run").order_by(RANK, "instance__name", "pk")
-    if state:
-        found = found.filter(state=state)
-    return found[(number - 1) * SHOWN : number * SHOWN]
+    return found.filter(state=state) if state else found
 
 
 def _groups(run: DryRun) -> list[Group]:

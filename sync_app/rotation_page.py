@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.postgres.aggregates import ArrayAgg
@@ -11,16 +10,14 @@ from django.db.models import Case, Count, Min, QuerySet, Value, When
 from django.http import QueryDict
 
 from console import access
-from console.http import whole
 from console.models import User
 from instances_app import exchanges
 from instances_app import rotation as rotations
 from instances_app.models import Environment, Exchange, ExchangeState, Rotation
 from instances_app.rotation_models import GOING
-from sync_app import rotation_turn
+from sync_app import progress, rotation_turn
+from sync_app.progress import NAMED, SHOWN, Group
 
-SHOWN = 100  # exchanges on a page
-NAMED = 12  # instances of a group
 GROUPS = 20
 EARLIER = 10
 ORDER = (  # what needs a person first
@@ -56,28 +53,13 @@ WORDS = {  # of one, of several
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Instances with the same trouble; the first of their names."""
-
-    state: str
-    error: str
-    number: int
-    names: list[str]
-
-    @property
-    def more(self) -> int:
-        return self.number - len(self.names)
-
-
 def page(rotation: Rotation, user: User, asked: QueryDict) -> dict[str, Any]:
     """One rotation with its exchanges; `asked` may narrow them: ?state=, ?page=."""
     counts = rotations.counts(rotation)
     state = asked.get("state", "")
     state = state if state in counts else ""
     number = counts[state] if state else counts.total()
-    pages = max(1, -(-number // SHOWN))
-    shown = min(max(whole(asked.get("page", "")) or 1, 1), pages)
+    shown, pages, part = progress.window(asked, number)
     rows = rotation.exchanges.select_related("instance").defer(
         "instance__token_sealed", "instance__info", "token_old_sealed", "token_next_sealed"
     )
@@ -99,7 +81,7 @@ def page(rotation: Rotation, user: User, asked: QueryDict) -> dict[str, Any]:
         "rest": rest,
         "chips": {word.value: counts[word] for word in ORDER if word in counts},
         "state": state,
-        "exchanges": rows.order_by(RANK, "instance__name")[(shown - 1) * SHOWN : shown * SHOWN],
+        "exchanges": rows.order_by(RANK, "instance__name")[part],
         "page": shown,
         "pages": pages,
         "earlier": rotation.environment.rotations.exclude(pk=rotation.pk).order_by("-number")[:EARLIER],
