@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from instances_app.client import places
-from instances_app.client.replies import Outcome, Reply, Target
+from instances_app.client.replies import MARK, Outcome, Reply, Target
 
 CAPABILITY = "rotate_token"
 SHORTEST_PART = 5  # characters of a token that are hidden where words were cut
@@ -129,9 +129,9 @@ def _discreet(job: Give | Drop, ask: Ask) -> Ask:
 def _hidden(words: str, *tokens: str) -> str:
     """Something that is no agent may send back all that it was asked with. Its words may end within a token."""
     for token in tokens:
-        words = words.replace(token, "‹token›")
+        words = words.replace(token, MARK)
         shown = next((size for size in range(len(token), SHORTEST_PART, -1) if words.endswith(token[:size])), 0)
-        words = f"{words[:-shown]}‹token›" if shown else words
+        words = f"{words[:-shown]}{MARK}" if shown else words
     return words
 
 
