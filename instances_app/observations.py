@@ -45,7 +45,7 @@ def reported_digests(reply: Reply) -> dict[str, str]:
 
 
 def record(sightings: Iterable[Sighting]) -> None:
-    """Open, prolong or close observations, in three statements whatever the number.
+    """Open, prolong or close observations, in two statements whatever the number.
 
     The same digest prolongs an observation only while no more than STALE_SECONDS lie between two reports. After a
     longer silence another one begins, so that history shows the hours of which nobody knows anything.
@@ -61,45 +61,39 @@ def record(sightings: Iterable[Sighting]) -> None:
     if not rows:
         return
     # One text for all rows: psycopg writes an array's elements one by one, which took longer than the statements.
-    values: dict[str, Any] = {
-        "silence": settings.STALE_SECONDS,
-        "seen": json.dumps(
-            [
-                {"instance_id": instance, "kind": kind, "digest": digest, "at": at.isoformat()}
-                for (instance, kind), (digest, at) in sorted(rows.items())
-            ]
-        ),
-    }
-    seen = """
-        WITH seen AS MATERIALIZED (
-            SELECT * FROM jsonb_to_recordset(%(seen)s::jsonb)
-                AS t(instance_id bigint, kind text, digest text, at timestamptz)
-        )"""
+    seen = [
+        {"instance_id": instance, "kind": kind, "digest": digest, "at": at.isoformat()}
+        for (instance, kind), (digest, at) in sorted(rows.items())
+    ]
+    values: dict[str, Any] = {"silence": settings.STALE_SECONDS, "seen": json.dumps(seen)}
     # The same digest, whole or as the 16 digits that a seed-only service reports.
     same = """(o.digest = seen.digest OR
         left(o.digest, 16) = left(seen.digest, 16) AND 16 IN (length(o.digest), length(seen.digest)))"""
     goes_on = f"({same} AND seen.at <= o.seen_at + make_interval(secs => %(silence)s))"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
-            seen
-            + """ SELECT 1 FROM instances_app_instance i WHERE i.id IN (SELECT instance_id FROM seen)
-                ORDER BY i.id FOR NO KEY UPDATE""",
-            values,
+            "SELECT 1 FROM instances_app_instance WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE",
+            [sorted({instance for instance, _ in rows})],
         )
+        # Another statement, for what was committed while this one waited; and one only, so that the glances, which
+        # follow at its end, never see an instance between two observations.
         cursor.execute(
-            seen
-            + f""" UPDATE instances_app_observation o
+            f"""
+            WITH seen AS MATERIALIZED (
+                SELECT * FROM jsonb_to_recordset(%(seen)s::jsonb)
+                    AS t(instance_id bigint, kind text, digest text, at timestamptz)
+            ), known AS (
+                UPDATE instances_app_observation o
                 SET seen_at = CASE WHEN {goes_on} THEN greatest(o.seen_at, seen.at) ELSE o.seen_at END,
                     until = CASE WHEN {goes_on} OR seen.at < o.seen_at THEN NULL ELSE seen.at END
-                FROM seen WHERE o.instance_id = seen.instance_id AND o.kind = seen.kind AND o.until IS NULL""",
-            values,
-        )
-        cursor.execute(
-            seen
-            + """ INSERT INTO instances_app_observation (instance_id, kind, digest, since, seen_at)
-                SELECT seen.instance_id, seen.kind, seen.digest, seen.at, seen.at FROM seen
-                WHERE NOT EXISTS (SELECT 1 FROM instances_app_observation o
-                    WHERE o.instance_id = seen.instance_id AND o.kind = seen.kind AND o.until IS NULL)""",
+                FROM seen WHERE o.instance_id = seen.instance_id AND o.kind = seen.kind AND o.until IS NULL
+                RETURNING o.instance_id, o.kind, o.until
+            )
+            INSERT INTO instances_app_observation (instance_id, kind, digest, since, seen_at)
+            SELECT seen.instance_id, seen.kind, seen.digest, seen.at, seen.at
+            FROM seen LEFT JOIN known USING (instance_id, kind)
+            WHERE known.instance_id IS NULL OR known.until IS NOT NULL
+            """,
             values,
         )
 
@@ -115,7 +109,7 @@ def forget(instance_ids: Collection[int]) -> None:
 
 
 def record_looks(looks: Iterable[Looked]) -> None:
-    """Keep the answers of a check: what runs, how healthy, what the agent can do. Five statements for any number.
+    """Keep the answers of a check: what runs, how healthy, what the agent can do. Four statements for any number.
 
     The service's answer says nothing of an instance whose agent has been found meanwhile, nor an agent's of one that is
     monitored only by now: those are dropped.
