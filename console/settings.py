@@ -94,7 +94,7 @@ TEMPLATES = [
     }
 ]
 
-# The web server keeps a pool; workers hold a connection for a task, and a pool must not live through a fork.
+# The web server keeps a pool, and so do workers with threads; it must not live through a fork, as of prefork workers.
 DATABASES = {
     "default": database_settings(
         env_secret("DATABASE_URL") or "postgresql:///console", pool=env_int("CONSOLE_DB_POOL", 0)

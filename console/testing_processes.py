@@ -34,7 +34,7 @@ from django.db import connection
 from console import live
 from console.bootstrap import ROOT
 from console.celery import use_broker
-from console.embedded import redis
+from console.embedded import redis, up
 from console.embedded.children import die_with_parent
 
 TIMINGS = {
@@ -160,7 +160,7 @@ def worker_process(transactional_db: None, scratch: Path, request: pytest.Fixtur
     redis_client.Redis.from_url(settings.REDIS_URL).flushall()  # wake-ups of other tests
     command = [sys.executable, "-m", "celery", "-q", "-A", "console", "worker", "-P", "threads", "-c", "4"]
     command += ["-B", "-s", str(scratch / "beat"), "--without-gossip", "--without-mingle", "-l", "INFO"]
-    worker = Process(command, _environment(), scratch / "worker.log")
+    worker = Process(command, {**up.WORKER_ENVIRONMENT, **_environment()}, scratch / "worker.log")
     worker.start()
     yield worker
     worker.kill()

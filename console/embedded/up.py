@@ -22,6 +22,7 @@ DEFAULT_PORT = 8000
 READY_SECONDS = 60.0
 ME = "console"
 WORKER_OPTIONS = ["worker", "-P", "threads", "-c", "5", "-l", "WARNING", "--without-gossip", "--without-mingle"]
+WORKER_ENVIRONMENT = {"CONSOLE_DB_POOL": "6"}  # a connection for each thread; a new one would know no plan and no table
 
 
 class Stop:
@@ -124,7 +125,8 @@ def _start(data: Path, port: int, running: Running, children: list[Child], stop:
         run(child)
     python = sys.executable
     celery = [python, "-m", "celery", "-q", "-A", "console"]
-    run(Child("worker", [*celery, *WORKER_OPTIONS], environment, patience=20.0, cwd=ROOT))
+    worker = {**WORKER_ENVIRONMENT, **environment}
+    run(Child("worker", [*celery, *WORKER_OPTIONS], worker, patience=20.0, cwd=ROOT))
     # Not inside the worker (-B): nobody would start one again that was killed, and it would outlive a killed worker.
     beat = ["beat", "-s", str(data / "beat-schedule"), "-l", "WARNING"]
     run(Child("beat", [*celery, *beat], environment, cwd=ROOT))

@@ -17,7 +17,7 @@ from django.conf import settings
 from console import live
 from console.bootstrap import ROOT
 from console.celery import use_broker
-from console.embedded import redis
+from console.embedded import redis, up
 from console.embedded.children import Child, die_with_parent
 from sync_app import tasks
 
@@ -69,7 +69,13 @@ def fleet(
 def workers(number: int, folder: Path, **more: str) -> Iterator[list[int]]:
     """The process ids of workers that have reported ready; `more` goes into their environment."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "agent")])
-    environment = {**os.environ, "PYTHONPATH": paths, "CONSOLE_OBSERVE_SECONDS": "3600", **more}
+    environment = {
+        **up.WORKER_ENVIRONMENT,
+        **os.environ,
+        "PYTHONPATH": paths,
+        "CONSOLE_OBSERVE_SECONDS": "3600",
+        **more,
+    }
     children = []
     for index in range(number):
         beat = ["-B", "-s", str(folder / "beat")] if index == 0 else []

@@ -88,7 +88,8 @@ def fleet(number: int, environments: tuple[str, ...], folder: Path, network: str
 
 def second_worker(folder: Path) -> Child:
     command = [sys.executable, "-m", "celery", "-q", "-A", "console", *up.WORKER_OPTIONS, "-n", "second@%h"]
-    return Child("second", command, dict(os.environ), cwd=ROOT, log=folder / "logs" / "second.log", echo=False)
+    environment = {**up.WORKER_ENVIRONMENT, **os.environ}
+    return Child("second", command, environment, cwd=ROOT, log=folder / "logs" / "second.log", echo=False)
 
 
 def console_processes() -> dict[str, int]:
