@@ -32,6 +32,7 @@ from instances_app.models import Glance, Kind, monitored
 from sync_app.models import UNFINISHED, Delivery, DeliveryState, RolloutState
 
 NAMED = 5  # instances that a group names before it counts the rest
+FEW = 500  # instances that are looked at closely without another question before
 
 _DRIFTING = """
     WITH wanted AS (
@@ -211,17 +212,20 @@ def members(
 
 
 def differing(bundle: Bundle) -> list[int]:
-    """Active instances that may drift: they last reported something else, and no delivery to them is on its way. Few,
-    and found by a narrow scan; only they have to be looked at closely.
+    """Active instances that may drift: they last reported something else. Few, and found by a narrow scan; only they
+    have to be looked at closely. Of many, those that a rollout is at are left out here already.
     """
-    on_its_way = Delivery.objects.filter(rollout__environment=bundle.environment_id, state__in=UNFINISHED).exclude(
-        state=DeliveryState.PENDING, rollout__state__in=[RolloutState.PAUSED, RolloutState.HALTED]
-    )
     others = Q()
     for kind, digest in bundle.digests().items():
         others |= Q(**{f"{kind}_digest__isnull": False}) & ~Q(**{f"{kind}_digest__in": forms(digest)})
     found = Glance.objects.filter(others, environment=bundle.environment_id).exclude(
         pk__in=monitored(bundle.environment_id)
+    )
+    few = list(found.values_list("pk", flat=True)[: FEW + 1])
+    if len(few) <= FEW:
+        return few
+    on_its_way = Delivery.objects.filter(rollout__environment=bundle.environment_id, state__in=UNFINISHED).exclude(
+        state=DeliveryState.PENDING, rollout__state__in=[RolloutState.PAUSED, RolloutState.HALTED]
     )
     return list(found.exclude(pk__in=on_its_way.values("instance")).values_list("pk", flat=True))
 
