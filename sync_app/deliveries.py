@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from configs_app import reasons
@@ -212,8 +211,15 @@ def _verdict(rollout: Rollout, claim: Claim, pushed: Pushed, wanted: dict[str, s
 def _moved(results: Sequence[tuple[Claim, Pushed]]) -> set[int]:
     """Deliveries that were on the wire while their instance was given another address."""
     asked = [claim.id for claim, pushed in results if pushed.was_asked]
-    claimed = Delivery.objects.filter(pk__in=asked, state=DeliveryState.SENDING)
-    return set(claimed.filter(instance__moved_at__gte=F("changed_at")).values_list("pk", flat=True))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT d.id FROM sync_app_delivery d JOIN instances_app_instance i ON i.id = d.instance_id
+            WHERE d.id = ANY(%s) AND d.state = 'sending' AND i.moved_at >= d.changed_at
+            """,
+            [asked],
+        )
+        return {pk for (pk,) in cursor.fetchall()}
 
 
 def _sightings(results: Iterable[tuple[Claim, Pushed]]) -> Iterable[Sighting]:

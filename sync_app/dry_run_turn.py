@@ -17,7 +17,8 @@ from sync_app import dry_answers, dry_verdicts
 from sync_app.dry_answers import AT_ONCE, Claim
 from sync_app.dry_run_models import DryAnswerState, DryRun, DryRunState
 from sync_app.dry_verdicts import Checks, Verdict
-from sync_app.push import FLUSH_SECONDS, SEND_ORDER
+from sync_app.payload import SEND_ORDER
+from sync_app.push import FLUSH_SECONDS
 
 RETIRED = Verdict(DryAnswerState.SKIPPED, "retired", "It was retired meanwhile.", Checks())
 Done = tuple[Claim, tuple[str, ...], Verdict]

@@ -23,7 +23,7 @@ from console.models import User
 from instances_app import plans
 from instances_app.models import Environment, Instance
 from instances_app.plans import Plan
-from sync_app import alone, blocklist, deliveries, freezing, maintenance, tasks, waves
+from sync_app import alone, blocklist, deliveries, freezing, maintenance, push, tasks, waves
 from sync_app.models import GOING, UNFINISHED, WITH_REASON, Cause, Delivery, DeliveryState, Rollout, RolloutState
 
 
@@ -151,7 +151,7 @@ def start(
             waves=[len(wave) for wave in made],
             superseded=old.number if old else None,
         )
-        tasks.wake(rollout.pk)
+        tasks.wake(rollout.pk, turns=push.turns(plan, made))
     return rollout
 
 

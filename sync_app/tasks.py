@@ -47,6 +47,17 @@ def push_batch(rollout_id: int) -> None:
 
 
 @shared_task
+def join_push(rollout_id: int, passes: int = 1) -> None:
+    """Take part in a rollout beside other workers. A process that is at it already passes this on: two turns in one
+    share its interpreter lock and gain nothing, and Redis serves next who has waited longest.
+    """
+    if not push.is_under_way(rollout_id):
+        push_batch(rollout_id)
+    elif passes:
+        join_push.apply_async((rollout_id, passes - 1), expires=settings.TICK_SECONDS)
+
+
+@shared_task
 def probe_rollout(rollout_id: int) -> None:
     """Ask the services whether they serve what has just been verified; later, while somebody else is asking."""
     if serving.after(rollout_id) is None:
@@ -154,9 +165,14 @@ def first_look(instance_id: int) -> None:
     onboarding.ask(instance_id)
 
 
-def wake(rollout_id: int) -> None:
-    """Start workers on a rollout once the transaction has committed; beat does it when the broker is away."""
-    transaction.on_commit(lambda: _send(push_batch, rollout_id), robust=True)
+def wake(rollout_id: int, *, turns: int = 1) -> None:
+    """Start so many workers on a rollout once the transaction has committed; beat does it when the broker is away."""
+
+    def send() -> None:  # in one go: without a broker the first one ends it
+        for task in [push_batch, *[join_push] * (turns - 1)]:
+            _send(task, rollout_id)
+
+    transaction.on_commit(send, robust=True)
 
 
 def wake_dry_run(run_id: int) -> None:

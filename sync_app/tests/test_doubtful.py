@@ -7,9 +7,9 @@ import pytest
 from console import testing
 from instances_app.client import Push
 from instances_app.models import Instance
-from sync_app import deliveries, push, rollout_control, rollouts, verdicts, waves
+from sync_app import deliveries, payload, rollout_control, rollouts, verdicts, waves
 from sync_app.models import Cause, Delivery, Rollout
-from sync_app.push import Payload
+from sync_app.payload import Payload
 from sync_app.tests.simulated import Disk, Late, carry_out
 
 pytestmark = pytest.mark.django_db
@@ -124,7 +124,7 @@ def test_what_nobody_has_read_yet_is_remembered_over_any_number_of_rollouts() ->
     rollouts.publish(back, actor=one.cast.olga, instances=[other.pk], supersede=True)
     last = Rollout.objects.latest("pk")
     rollout_control.cancel(last, actor=one.cast.olga)
-    for _ in range(push.REMEMBERED):
+    for _ in range(payload.REMEMBERED):
         last = rollouts.start(one.cast.environment, actor=one.cast.olga, cause=Cause.SYNC, instances=[other.pk])
         rollout_control.cancel(last, actor=one.cast.olga)
     assert state(unread) == "unknown"

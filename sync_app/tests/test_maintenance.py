@@ -19,8 +19,9 @@ from console.testing import Cast
 from instances_app import registry, selections
 from instances_app.client import Push, Pushed
 from instances_app.models import Instance
-from sync_app import deliveries, gates, maintenance, push, rollbacks, rollouts, waves
+from sync_app import deliveries, gates, maintenance, rollbacks, rollouts, waves
 from sync_app.models import Cause, Rollout
+from sync_app.payload import Payload
 from sync_app.tests.attempts import attempt, begin, change, look, states, work
 
 pytestmark = pytest.mark.django_db
@@ -83,7 +84,7 @@ def test_a_retired_instance_is_sent_nothing_more_and_whoever_has_its_address_the
     cast, rollout = begin(3)
     registry.retire(named(rollout, "i1"), actor=cast.olga)
     claims = {claim.instance_id: claim for claim in deliveries.claim(rollout.pk, limit=10)}  # before anybody noticed
-    jobs = {job.key: job for job in push.Payload(rollout).jobs(list(claims.values()))}
+    jobs = {job.key: job for job in Payload(rollout).jobs(list(claims.values()))}
     late = jobs[claims[named(rollout, "i1").pk].id]
     assert isinstance(late, Pushed)
     assert late.looked is not None

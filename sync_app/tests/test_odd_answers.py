@@ -14,7 +14,7 @@ from instances_app.models import Health
 from sync_app import deliveries, dry_verdicts, rollouts
 from sync_app.dry_run_models import DryAnswerState
 from sync_app.models import Cause
-from sync_app.push import Payload
+from sync_app.payload import Payload
 from sync_app.tests.attempts import versions
 
 pytestmark = pytest.mark.django_db

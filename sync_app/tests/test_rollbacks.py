@@ -20,7 +20,7 @@ from instances_app.models import Instance
 from instances_app.observations import Sighting
 from sync_app import blocklist, deliveries, rollbacks, rollout_control, rollouts, waves
 from sync_app.models import Blocked, Cause, Rollout
-from sync_app.push import Payload
+from sync_app.payload import Payload
 from sync_app.tests.attempts import begin, change, look, states, work
 
 pytestmark = pytest.mark.django_db

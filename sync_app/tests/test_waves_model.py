@@ -28,7 +28,7 @@ from instances_app.models import Instance, maintained
 from sync_app import blocklist, deliveries, freezing, maintenance, rollbacks, rollout_control, rollouts, waves
 from sync_app.deliveries import Claim
 from sync_app.models import FINAL, GOING, UNFINISHED, WITH_REASON, Cause, Delivery, Rollout
-from sync_app.push import Payload
+from sync_app.payload import Payload
 from sync_app.tests.attempts import change, look
 from sync_app.tests.simulated import Disk, Late, carry_out
 
