@@ -71,6 +71,8 @@ class InstanceForm(forms.Form):
         self.fields[
             "token"
         ].help_text = "Leave empty to keep the sealed one. The instance is asked with it before it replaces that."
+        if instance.environment.protected:
+            self.fields["token"].help_text += " For another host it has to be typed."
         if not (data and data.get("token")):
             del self.fields["unproven"]
 

@@ -108,7 +108,10 @@ def _made(environment: Environment, pk: int, name: str, before: str, *, find: st
     except Refused as refusal:
         return Move(pk, name, before, after, str(refusal).rstrip("."))
     problem = "that address is longer than 300 characters" if len(after) > 300 else ""
-    return Move(pk, name, before, after, problem or registry.plain_refusal(environment, after).rstrip("."))
+    problem = problem or registry.plain_refusal(environment, after).rstrip(".")
+    if not problem and registry.carry_refusal(environment, before, after):
+        problem = "another host: edit it by itself and type the token that its agent has there"
+    return Move(pk, name, before, after, problem)
 
 
 def _judged(move: Move, often: Counter[str], taken: dict[str, int]) -> Move:

@@ -120,7 +120,7 @@ def change(
     token: str = "",
     actor: User | None,
 ) -> Instance:
-    """Edit an instance; an empty token keeps the sealed one."""
+    """Edit an instance; an empty token keeps the sealed one, in a protected environment for the same host only."""
     with transaction.atomic():
         return record(edit(instance, name=name, base_url=base_url, labels=labels, token=token), actor=actor)
 
@@ -144,6 +144,8 @@ def edit(instance: Instance, *, name: str, base_url: str, labels: Mapping[str, s
         if address != instance.base_url:
             refuse_plain(instance.environment, [address])
         instance = Instance.objects.select_for_update(no_key=True).get(pk=instance.pk)
+        if not token.strip() and (refusal := carry_refusal(instance.environment, instance.base_url, address)):
+            raise Refused(f"{refusal} Type the token that the agent there has.")
         before = {"name": instance.name, "base_url": instance.base_url, "labels": instance.labels}
         instance.name, instance.base_url, instance.labels = name.strip(), address, dict(labels)
         if instance.base_url != before["base_url"]:
@@ -247,6 +249,16 @@ def plain_refusal(environment: Environment, base_url: str) -> str:
         f"Plain http:// is not allowed in {environment}: the token could be read on the way. Use https://, or have an "
         "admin allow it in its settings, under Transport."
     )
+
+
+def carry_refusal(environment: Environment, before: str, after: str) -> str:
+    """Why a sealed token is not sent on from one address to another, or nothing.
+
+    Whoever owns the other host would read the token there, and with it changes what runs in production all by himself.
+    """
+    if not environment.protected or urlsplit(before)[:2] == urlsplit(after)[:2]:
+        return ""
+    return f"{environment} is protected: the sealed token is not sent to another host, where somebody could read it."
 
 
 def refuse_plain(environment: Environment, addresses: Collection[str]) -> None:

@@ -152,6 +152,9 @@ def _line(
             raise Refused(f"{url} is managed already, under another name.")
         if refusal := registry.plain_refusal(environment, url):
             raise Refused(refusal)
+        carried = registry.carry_refusal(environment, instance.base_url, url) if instance and not token else ""
+        if carried:
+            raise Refused(f"{carried} Put the token that the agent there has into this line.")
         if instance is None and not token:
             raise Refused("A new instance needs its agent's token.")
     except Refused as refusal:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from console import testing
 from console.errors import Refused
 from console.models import AuditEvent, RoleBinding
-from instances_app import registry
+from instances_app import moving, registry, rosters
 from instances_app.forms import InstanceForm
 from instances_app.models import Instance
 from instances_app.registry import clean_base_url
@@ -149,3 +149,56 @@ def test_labels_are_one_key_and_value_a_line() -> None:
     assert good.is_valid()
     assert good.cleaned_data["labels"] == {"region": "eu", "tier": "gold"}
     assert "is not key=value" in str(form("just words").errors)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("elsewhere", ["https://evil", "http://web-1", "https://web-1:8443", "https://web-1.evil"])
+def test_a_sealed_token_follows_nobody_to_another_host_where_protected(elsewhere: str) -> None:
+    """Whoever owns that host would read it, and with it be alone in production."""
+    cast = testing.cast("production", protected=True)
+    instance = testing.instance(cast.environment, "a", "https://web-1", "sealed-token")
+    with pytest.raises(Refused, match=r"not sent to another host.* Type the token"):
+        registry.change(instance, name="a", base_url=elsewhere, labels={}, actor=cast.olga)
+    instance.refresh_from_db()
+    assert (instance.base_url, instance.moved_at) == ("https://web-1", None)
+
+    page = Client()
+    page.force_login(cast.olga)
+    form = {"name": "a", "base_url": elsewhere, "labels": "region=eu"}
+    answer = page.post(reverse("instances:instance-edit", args=[instance.pk]), form)
+    assert answer.status_code == 422
+    for kept in ("not sent to another host", elsewhere, "region=eu"):
+        assert kept in answer.content.decode()
+
+    moved = registry.change(instance, name="a", base_url=elsewhere, labels={}, token="typed-token", actor=cast.olga)
+    assert (moved.base_url, moved.target.token) == (elsewhere, "typed-token")
+
+
+@pytest.mark.django_db
+def test_a_sealed_token_stays_with_its_host_and_follows_everywhere_where_nothing_is_protected() -> None:
+    production, staging = testing.cast("production", protected=True), testing.cast("staging")
+    at_home = testing.instance(production.environment, "a", "https://web-1/old", "sealed-token")
+    kept = registry.change(at_home, name="a", base_url="https://web-1/new", labels={}, actor=production.olga)
+    assert (kept.base_url, kept.target.token) == ("https://web-1/new", "sealed-token")
+    free = testing.instance(staging.environment, "b", "https://web-2", "sealed-token")
+    kept = registry.change(free, name="b", base_url="https://web-3", labels={}, actor=staging.olga)
+    assert (kept.base_url, kept.target.token) == ("https://web-3", "sealed-token")
+
+
+@pytest.mark.django_db
+def test_neither_a_list_nor_a_move_of_many_carries_sealed_tokens_to_another_host() -> None:
+    cast = testing.cast("production", protected=True)
+    one = testing.instance(cast.environment, "a", "https://a.old", "sealed-token")
+    (line,) = rosters.read(cast.environment, "name,base_url\na,https://a.new\n")
+    assert "not sent to another host" in line.what
+    with pytest.raises(Refused, match="not sent to another host"):
+        rosters.carry_out(cast.environment, "name,base_url\na,https://a.new\n", actor=cast.olga)
+    (move,) = moving.preview(cast.environment, [one.pk], find=".old", put=".new")
+    assert "type the token" in move.problem
+    with pytest.raises(Refused, match="type the token"):
+        moving.move(cast.environment, [one.pk], find=".old", put=".new", seen=moving.mark([move]), actor=cast.olga)
+    one.refresh_from_db()
+    assert one.base_url == "https://a.old"
+    rosters.carry_out(cast.environment, "name,base_url,token\na,https://a.new,typed-token\n", actor=cast.olga)
+    one.refresh_from_db()
+    assert (one.base_url, one.target.token) == ("https://a.new", "typed-token")

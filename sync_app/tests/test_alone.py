@@ -136,7 +136,9 @@ def test_a_later_wave_is_not_sent_to_an_address_that_nobody_approved(cast: Cast)
     last = rollout.deliveries.filter(wave=2).select_related("instance").first()
     assert last is not None
     moved = last.instance
-    registry.change(moved, name=moved.name, base_url="http://127.0.0.1:1/elsewhere", labels={}, actor=cast.olga)
+    registry.change(
+        moved, name=moved.name, base_url="http://127.0.0.1:1/elsewhere", labels={}, token="theirs", actor=cast.olga
+    )
     with transaction.atomic():
         waves.open_next(Rollout.objects.select_for_update().get(pk=rollout.pk))
 
@@ -152,7 +154,9 @@ def test_neither_a_retry_nor_a_sync_is_sent_to_an_address_that_nobody_approved(c
     work(rollout, lambda name: "rejected" if name == "i0" else "verified")
     waves.advance(rollout.pk)
     moved = Instance.objects.get(name="i0")
-    registry.change(moved, name="i0", base_url="http://127.0.0.1:1/elsewhere", labels={}, actor=cast.olga)
+    registry.change(
+        moved, name="i0", base_url="http://127.0.0.1:1/elsewhere", labels={}, token="theirs", actor=cast.olga
+    )
 
     retry = rollouts.retry(rollout, actor=cast.olga)
     push.run(retry.pk)

@@ -48,7 +48,7 @@ def approved(cast: Cast) -> Change:
 
 def moved(cast: Cast, name: str, url: str) -> None:
     instance = Instance.objects.get(name=name)
-    registry.change(instance, name=name, base_url=url, labels={}, actor=cast.olga)
+    registry.change(instance, name=name, base_url=url, labels={}, token="theirs", actor=cast.olga)
 
 
 def test_it_goes_to_the_instances_it_was_approved_for_and_to_no_newcomer(production: Cast) -> None:
