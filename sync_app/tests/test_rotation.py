@@ -409,3 +409,13 @@ def test_the_demo_that_is_started_again_keeps_the_token_of_a_rotation(agents: Ag
     planned = {"name": "i0", "environment": "staging", "base_url": one.base_url, "token": configured("i0")}
     seed_demo._instance(cast.environment, planned)
     assert opens(one) == (False, True)
+
+
+def test_the_demo_that_is_started_again_on_other_ports_follows_in_production_too() -> None:
+    """Nobody is there who could type the token, which is sent to no other host by itself."""
+    cast = testing.cast("production", protected=True)
+    one = testing.instance(cast.environment, "p1", "http://127.0.0.1:1111", "planned-token")
+    planned = {"name": "p1", "environment": "production", "base_url": "http://127.0.0.1:2222", "token": "planned-token"}
+    seed_demo._instance(cast.environment, planned)
+    one.refresh_from_db()
+    assert (one.base_url, one.target.token) == ("http://127.0.0.1:2222", "planned-token")

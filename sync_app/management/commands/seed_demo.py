@@ -114,8 +114,8 @@ def _instance(environment: Environment, planned: dict[str, str]) -> None:
             )
         return
     rotated = found.exchanges.exclude(switched_at=None).exists()  # then its agent knows another one than planned
-    token = "" if rotated or found.target.token == planned["token"] else planned["token"]
-    if token or found.base_url != planned["base_url"]:
+    token = found.target.token if rotated else planned["token"]
+    if (found.base_url, found.target.token) != (planned["base_url"], token):
         with suppress(Refused):  # in the middle of a rotation; the next start follows
             registry.change(
                 found, name=found.name, base_url=planned["base_url"], labels=found.labels, token=token, actor=None
