@@ -252,8 +252,7 @@ def _check_content(change: Change) -> list[ChangedDocument]:
             f"{document.kind} has moved on since this change was begun: it was based on {base}, "
             f"current is r{now.number if now else 0}{who}. Merge it with what is current."
         )
-    texts = {document.text for document in kept} | {revision.text for revision in current.values() if revision}
-    refuse_secrets(change, texts)  # a document may have got one after the words were typed
+    refuse_secrets(change)  # a document may have got one after the words were typed
     return kept
 
 

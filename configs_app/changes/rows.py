@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from webhook_agent import protocol
 
 from configs_app import reasons
@@ -58,9 +56,9 @@ def tell(change: Change, *, title: str | None = None, reason: str | None = None)
         refuse_secrets(change)
 
 
-def refuse_secrets(change: Change, texts: Collection[str] | None = None) -> None:
-    """Its title and reason stand in the audit trail and in messages of revisions; `texts` stand beside them."""
-    texts = texts if texts is not None else reasons.beside_change(change)
+def refuse_secrets(change: Change) -> None:
+    """Its title and reason stand in the audit trail and in the messages of revisions."""
+    texts = reasons.beside_change(change)
     reasons.refuse_secrets(change.title, texts, what="title")
     reasons.refuse_secrets(change.reason, texts)
 
