@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Q
 from webhook_agent import protocol
 
 from configs_app import proposals, reasons
@@ -26,7 +25,6 @@ from sync_app.models import Cause, Delivery, DeliveryState, Rollout
 
 REMEMBERED = 10  # earlier rollouts of which a push may still be under way; with older ones that have not ended yet
 ON_THE_WIRE = (DeliveryState.SENDING, DeliveryState.UNKNOWN)
-SENT = Q(sent_at__isnull=False) | Q(state__in=ON_THE_WIRE)
 SEND_ORDER = (Kind.CONNECTIONS, Kind.WEBHOOKS)  # a webhook may name a connection, never the other way round
 
 
@@ -81,13 +79,10 @@ class Payload:
         self._approved = _approved_addresses(rollout)
         self._hide: Callable[[str], str] | None = None
         before = Rollout.objects.filter(environment=rollout.environment_id, sequence__lt=rollout.sequence)
-        earlier = Delivery.objects.order_by()
-        open_ = earlier.filter(state__in=ON_THE_WIRE, rollout__in=before).values_list("rollout", flat=True).distinct()
+        on_the_wire = Delivery.objects.order_by().filter(state__in=ON_THE_WIRE, rollout__in=before)
+        open_ = on_the_wire.values_list("rollout", flat=True).distinct()
         last = before.order_by("-sequence").values_list("pk", flat=True)[:REMEMBERED]
-        # Once for all batches: of a rollout that has ended nothing is sent for the first time.
-        self._before = {*last, *open_}
-        doubtful = earlier.filter(SENT, rollout__in=self._before).exclude(state=DeliveryState.VERIFIED)
-        self._doubtful = set(doubtful.values_list("instance_id", flat=True))
+        self._before = {*last, *open_}  # once for all batches
 
     def hide(self, words: str) -> str:
         """An instance's words without the secrets of these documents, which its validator may quote."""
@@ -155,15 +150,20 @@ class Payload:
         """
         if self.rollout.cause == Cause.ROLLBACK:
             return instance_ids
-        doubtful = self._doubtful & instance_ids
-        if not doubtful:
-            return set()
-        last = (
-            Delivery.objects.filter(SENT, instance_id__in=doubtful, rollout__in=self._before)
-            .order_by("instance_id", "-rollout__sequence")
-            .distinct("instance_id")
-        )
-        return {pk for pk, state in last.values_list("instance_id", "state") if state != DeliveryState.VERIFIED}
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                SELECT instance_id FROM (
+                    SELECT DISTINCT ON (d.instance_id) d.instance_id, d.state
+                    FROM sync_app_delivery d JOIN sync_app_rollout r ON r.id = d.rollout_id
+                    WHERE d.instance_id = ANY(%s) AND d.rollout_id = ANY(%s)
+                        AND (d.sent_at IS NOT NULL OR d.state = ANY(%s))
+                    ORDER BY d.instance_id, r.sequence DESC
+                ) AS last WHERE state <> 'verified'
+                """,
+                [list(instance_ids), list(self._before), list(map(str, ON_THE_WIRE))],
+            )
+            return {pk for (pk,) in cursor.fetchall()}
 
     def _job(
         self, claim: Claim, instance: _Addressee, differing: tuple[str, ...], *, look: bool, contested: bool
